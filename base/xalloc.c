@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xalloc: allocations that can not fail.
+ *
+ * DESIGN. A broker that has no memory for a 100-byte struct can not keep any promise, and code that
+ * tries to go on is never tested. So small, fixed-size allocations end the process, which the
+ * supervisor starts again; the log on disk loses nothing.
+ *
+ * Never use these for a size that a peer chooses: buf.c and message_new() can say no.
+ */
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void *or_die(void *p)
+{
+	static const char text[] = "holdfast: out of memory\n";
+
+	if (p == NULL) {
+		/* log.c and stdio may want memory themselves. */
+		ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+		(void)ignored;
+		abort();
+	}
+	return p;
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+	return or_die(calloc(n ? n : 1, size ? size : 1));
+}
+
+void *xmalloc(size_t size)
+{
+	return or_die(malloc(size ? size : 1));
+}
+
+void *xrealloc(void *p, size_t size)
+{
+	return or_die(realloc(p, size ? size : 1));
+}
+
+char *xstrdup(const char *s)
+{
+	return xstrndup(s, strlen(s));
+}
+
+char *xstrndup(const char *s, size_t n)
+{
+	char *copy = xmalloc(n + 1);
+
+	if (n > 0)
+		memcpy(copy, s, n);
+	copy[n] = '\0';
+	return copy;
+}

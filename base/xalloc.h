@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xalloc: small fixed-size allocations, which abort the process when memory is gone.
+ * Anything whose size a peer chooses goes through buf.h (capped, can fail) or checks its limit first.
+ * Thread: any.
+ */
+#ifndef BASE_XALLOC_H
+#define BASE_XALLOC_H
+
+#include <stddef.h>
+
+/* Zeroed memory. Never NULL. Free with free(). */
+void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
+void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
+void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull));
+char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
+/* A NUL-terminated copy of n bytes. */
+char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
+
+#endif
