@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn: the life of one socket and its input; conn_out.c has the out queue.
+ *
+ * DESIGN
+ * - One embedded event for the whole life: EV_READ|EV_CLOSED, edge-triggered. Pausing is a flag and
+ *   costs no system call, and a paused connection still hears of FIN and RST, which a
+ * level-triggered one could not without spinning on unread bytes (libevent reports an error as
+ * readable and writable, never as closed). What an edge has told and nobody has read yet is kept in
+ * c->readable.
+ * - A second event, for writing, exists only while the socket is full.
+ * - All reads go into one buffer per thread. Only what the owner leaves unconsumed is copied to
+ * c->in, so an idle connection owns nothing but its struct.
+ * - Output, kept input, end of file and drains are dealt with in one task at the end of the turn.
+ * So conn_send never calls anybody back, and everything of a turn leaves in one writev.
+ *
+ * LIFE CYCLE (c->state)
+ *   OPEN       conn_new        events run, owner is called
+ *   FINISHING  conn_finish     queue leaves → FIN → input is discarded until the peer's FIN,
+ * LINGER, or DISCARD_MAX bytes CLOSED     conn_over       fd closed, on_closed called, memory freed
+ * at the end of the turn
+ *
+ * It must never call the owner from inside conn_send, touch a connection after an owner's call
+ * without looking at its state, or keep an event on a closed fd.
+ */
+#include <assert.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/obj.h"
+#include "base/xalloc.h"
+#include "net/conn_private.h"
+
+#define READ_BUFFER 65536
+#define READ_TURN_MAX \
+	(4 * READ_BUFFER)       /* per connection and turn, so that one flood starves nobody */
+#define DISCARD_MAX (16u << 20) /* a client that still sends after its refusal */
+
+static _Thread_local char read_buffer[READ_BUFFER];
+static atomic_uint_fast64_t last_id;
+
+static void conn_over(struct conn *c, enum close_reason reason);
+
+/* --- the plain socket ------------------------------------------------------------------------ */
+
+static ssize_t plain_read(struct conn *c, void *p, size_t n)
+{
+	ssize_t got;
+	do
+		got = recv(c->fd, p, n, MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+static ssize_t plain_writev(struct conn *c, const struct iovec *iov, int n)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+	ssize_t put;
+	do
+		put = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (put < 0 && errno == EINTR);
+	return put < 0 ? -errno : put;
+}
+
+static void plain_shutdown(struct conn *c)
+{
+	shutdown(c->fd, SHUT_WR);
+}
+
+const struct conn_io conn_io_plain = {
+	.name = "plain",
+	.read = plain_read,
+	.writev = plain_writev,
+	.shutdown = plain_shutdown,
+	.short_read_drains = true,
+};
+
+static enum close_reason reason_of_errno(int err)
+{
+	return err == ETIMEDOUT ? CLOSE_TIMED_OUT : CLOSE_RESET;
+}
+
+/* --- input ----------------------------------------------------------------------------------- */
+
+static size_t in_max(const struct conn *c)
+{
+	return c->env->in_max ? c->env->in_max : CONN_IN_MAX;
+}
+
+static bool can_read(const struct conn *c)
+{
+	if (c->got_eof)
+		return false;
+	if (c->state == CONN_OPEN)
+		return c->reading && c->in.n < in_max(c);
+	return c->state == CONN_FINISHING;
+}
+
+/* Give bytes to the owner; return how many it took. */
+static size_t offer(struct conn *c, struct slice bytes)
+{
+	c->offering = true;
+	size_t used = c->ops->on_input(c, bytes);
+	c->offering = false;
+	assert(used <= bytes.n);
+	return used;
+}
+
+static void offer_kept(struct conn *c)
+{
+	c->offer_due = false;
+	size_t used = offer(c, buf_slice(&c->in));
+	if (c->state != CONN_OPEN || used == c->in.n)
+		buf_fini(&c->in);
+	else
+		buf_consume(&c->in, used);
+}
+
+static void take_input(struct conn *c, const char *p, size_t n)
+{
+	c->in_total += n;
+	count_add(c->env->counters, COUNTER_BYTES_IN, (int64_t)n);
+	if (c->state == CONN_FINISHING) {
+		c->discarded += (uint32_t)n;
+		if (c->discarded > DISCARD_MAX)
+			conn_over(c, CLOSE_NORMAL);
+		return;
+	}
+	if (c->in.n > 0) {
+		/* can_read() keeps in.n below in_max, and n ≤ READ_BUFFER: this fits. */
+		if (buf_add(&c->in, p, n) < 0)
+			conn_over(c, CLOSE_TOO_BIG);
+		else
+			offer_kept(c);
+		return;
+	}
+	size_t used = offer(c, slice_make(p, n));
+	if (c->state == CONN_OPEN && used < n && buf_add(&c->in, p + used, n - used) < 0)
+		conn_over(c, CLOSE_TOO_BIG);
+}
+
+static void take_eof(struct conn *c)
+{
+	c->got_eof = true;
+	if (c->state == CONN_OPEN)
+		c->ops->on_eof(c);
+	else if (c->state == CONN_FINISHING && c->fin_sent)
+		conn_over(c, CLOSE_NORMAL);
+}
+
+static void read_some(struct conn *c)
+{
+	size_t budget = READ_TURN_MAX;
+
+	c->readable = true;
+	while (budget > 0 && can_read(c)) {
+		ssize_t n = c->io->read(c, read_buffer, sizeof(read_buffer));
+		if (n == -EAGAIN || n == -EWOULDBLOCK) {
+			c->readable = false;
+			return;
+		}
+		if (n < 0) {
+			conn_over(c, reason_of_errno((int)-n));
+			return;
+		}
+		if (n == 0) {
+			c->readable = false;
+			take_eof(c);
+			return;
+		}
+		budget -= (size_t)n < budget ? (size_t)n : budget;
+		if (c->io->short_read_drains && (size_t)n < sizeof(read_buffer) && !c->fin_seen) {
+			c->readable = false; /* a later byte makes a new edge */
+			take_input(c, read_buffer, (size_t)n);
+			return;
+		}
+		take_input(c, read_buffer, (size_t)n);
+	}
+	if (c->state != CONN_CLOSED)
+		loop_at_end(c->env->loop, &c->flush); /* which arms the edge again */
+}
+
+/* Something happened that nobody wants to read now: is it the end? */
+static void look_for_hangup(struct conn *c)
+{
+	int err = 0;
+	socklen_t n = sizeof(err);
+
+	c->readable = true;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) == 0 && err != 0) {
+		conn_over(c, reason_of_errno(err));
+		return;
+	}
+	if (c->fin_seen && c->watch_hangup && !c->got_eof) {
+		c->eof_due = true;
+		loop_at_end(c->env->loop, &c->flush);
+	}
+}
+
+static void on_socket_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	CHECK_OBJ(c, CONN_MAGIC);
+	if (c->state == CONN_CLOSED)
+		return;
+	if (what & EV_CLOSED)
+		c->fin_seen = true;
+	if (can_read(c))
+		read_some(c);
+	else
+		look_for_hangup(c);
+}
+
+/* An edge that was told already is told again in the next turn. */
+static void rearm_read(struct conn *c)
+{
+	c->readable = false;
+	event_del(&c->read_event);
+	if (event_add(&c->read_event, NULL) != 0)
+		conn_over(c, CLOSE_OVERLOAD);
+}
+
+/* --- output ---------------------------------------------------------------------------------- */
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	CHECK_OBJ(c, CONN_MAGIC);
+	c->writing_blocked = false;
+	c->drain_later = false;
+	loop_at_end(c->env->loop, &c->flush);
+}
+
+static void watch_writable(struct conn *c)
+{
+	if (c->write_event)
+		return;
+	c->write_event = event_new(loop_event_base(c->env->loop), c->fd,
+				   EV_WRITE | EV_PERSIST | EV_ET, on_writable, c);
+	if (!c->write_event || event_add(c->write_event, NULL) != 0) {
+		c->broken = CLOSE_OVERLOAD + 1;
+		loop_at_end(c->env->loop, &c->flush);
+	}
+}
+
+static void unwatch_writable(struct conn *c)
+{
+	if (c->write_event)
+		event_free(c->write_event);
+	c->write_event = NULL;
+}
+
+static void send_fin(struct conn *c)
+{
+	c->fin_sent = true;
+	c->io->shutdown(c);
+	if (c->got_eof || c->env->linger_ms == 0)
+		conn_over(c, CLOSE_NORMAL);
+	else
+		loop_timer_set(c->env->loop, &c->timer, c->env->linger_ms);
+}
+
+/* Bytes that the kernel holds and the peer has not taken. */
+static uint32_t kernel_queue(const struct conn *c)
+{
+	int n = 0;
+	return ioctl(c->fd, SIOCOUTQ, &n) == 0 ? (uint32_t)n : 0;
+}
+
+static void expect_progress(struct conn *c)
+{
+	if (c->env->write_timeout_ms == 0)
+		return;
+	c->kernel_queue = kernel_queue(c);
+	loop_timer_set(c->env->loop, &c->timer, c->env->write_timeout_ms);
+}
+
+static void flush(struct conn *c)
+{
+	if (c->writing_blocked || c->fin_sent)
+		return;
+	uint64_t before = c->out_total;
+	int r = conn_out_write(c);
+	if (r == -EAGAIN || r == -EWOULDBLOCK) {
+		c->writing_blocked = true;
+		watch_writable(c);
+		if (c->out_total != before || !loop_timer_is_set(&c->timer))
+			expect_progress(c);
+		return;
+	}
+	if (r < 0) {
+		conn_over(c, reason_of_errno(-r));
+		return;
+	}
+	loop_timer_clear(c->env->loop, &c->timer);
+	if (!c->drain_later)
+		unwatch_writable(c);
+	if (c->state == CONN_FINISHING)
+		send_fin(c);
+}
+
+static void tell_drain(struct conn *c)
+{
+	if (c->state != CONN_OPEN || !c->want_drain || c->drain_later ||
+	    c->out_bytes > c->drain_mark)
+		return;
+	c->want_drain = false;
+	if (!c->ops->on_drain)
+		return;
+	c->draining = true;
+	c->ops->on_drain(c);
+	c->draining = false;
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+	CHECK_OBJ(c, CONN_MAGIC);
+	/* The socket is writable only when a good part of a large buffer is free: a slow reader may
+	 * have taken much and still not have caused an event. */
+	if (!c->fin_sent && kernel_queue(c) < c->kernel_queue)
+		expect_progress(c);
+	else
+		conn_over(c, CLOSE_WRITE_TIMEOUT); /* or lingering ends: then the reason is set */
+}
+
+static void on_end_of_turn(struct loop_task *t)
+{
+	struct conn *c = container_of(t, struct conn, flush);
+	CHECK_OBJ(c, CONN_MAGIC);
+	if (c->broken)
+		conn_over(c, (enum close_reason)(c->broken - 1));
+	if (c->offer_due && c->state == CONN_OPEN && c->reading && c->in.n > 0)
+		offer_kept(c);
+	if (c->eof_due && c->state == CONN_OPEN) {
+		c->eof_due = false;
+		take_eof(c);
+	}
+	if (c->state != CONN_CLOSED)
+		flush(c);
+	tell_drain(c);
+	if (c->readable && can_read(c))
+		rearm_read(c);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void read_peer(struct conn *c)
+{
+	struct sockaddr_storage ss;
+	socklen_t n = sizeof(ss);
+
+	c->peer.is_unix = true; /* also for what cannot be asked any more */
+	if (getpeername(c->fd, (struct sockaddr *)&ss, &n) != 0)
+		return;
+	if (ss.ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
+		c->peer.addr[10] = c->peer.addr[11] = 0xff;
+		memcpy(c->peer.addr + 12, &in->sin_addr, 4);
+		c->peer.port = ntohs(in->sin_port);
+		c->peer.is_unix = false;
+	} else if (ss.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
+		memcpy(c->peer.addr, &in6->sin6_addr, 16);
+		c->peer.port = ntohs(in6->sin6_port);
+		c->peer.is_unix = false;
+	}
+}
+
+static void set_options(const struct conn *c)
+{
+	if (c->peer.is_unix)
+		return;
+	/* A refused option costs speed, not correctness. */
+	int one = 1;
+	unsigned ms = c->env->tcp_user_timeout_ms;
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (ms)
+		setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
+		      const struct conn_ops *ops, void *owner)
+{
+	loop_assert(env->loop);
+	struct conn *c = xcalloc(1, sizeof(*c));
+	c->magic = CONN_MAGIC;
+	c->fd = fd;
+	c->env = env;
+	c->io = io;
+	c->ops = ops;
+	c->owner = owner;
+	c->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+	c->opened_ms = loop_now_ms(env->loop);
+	c->reading = true;
+	read_peer(c);
+	set_options(c);
+	buf_init(&c->in, in_max(c) + READ_BUFFER);
+	loop_timer_init(&c->timer, on_timer);
+	loop_task_init(&c->flush, on_end_of_turn);
+	LIST_INSERT_HEAD(&env->all, c, link);
+	env->n++;
+	count_inc(env->counters, COUNTER_CONNECTIONS);
+	event_assign(&c->read_event, loop_event_base(env->loop), fd,
+		     EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_socket_event, c);
+	if (event_add(&c->read_event, NULL) != 0) {
+		c->broken = CLOSE_OVERLOAD + 1; /* the kernel's limit of watched descriptors */
+		loop_at_end(env->loop, &c->flush);
+	}
+	return c;
+}
+
+void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *owner)
+{
+	CHECK_OBJ(c, CONN_MAGIC);
+	c->ops = ops;
+	c->owner = owner;
+	if (c->state != CONN_OPEN)
+		return;
+	c->want_drain = false; /* that was the old owner's wish */
+	c->offer_due = true;
+	c->eof_due = c->got_eof;
+	loop_at_end(c->env->loop, &c->flush);
+}
+
+static void conn_free(void *p)
+{
+	struct conn *c = p;
+	CHECK_OBJ(c, CONN_MAGIC);
+	buf_fini(&c->in);
+	c->magic = 0;
+	free(c);
+}
+
+/* The only way to CLOSED. A reason that conn_finish has given stands. */
+static void conn_over(struct conn *c, enum close_reason reason)
+{
+	struct conn_env *env = c->env;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (c->state == CONN_OPEN)
+		c->close_reason = (uint8_t)reason;
+	c->state = CONN_CLOSED;
+	event_del(&c->read_event);
+	unwatch_writable(c);
+	loop_timer_clear(env->loop, &c->timer);
+	loop_at_end_cancel(env->loop, &c->flush);
+	conn_out_clear(c);
+	if (c->io->free)
+		c->io->free(c);
+	close(c->fd);
+	c->fd = -1;
+	LIST_REMOVE(c, link);
+	env->n--;
+	if (env->n == 0)
+		conn_out_pool_clear(env);
+	count_add(env->counters, COUNTER_CONNECTIONS, -1);
+	count_inc(env->counters, close_reason_info((enum close_reason)c->close_reason)->counter);
+	if (c->ops) /* or it never had an owner */
+		c->ops->on_closed(c, (enum close_reason)c->close_reason);
+	loop_free_later(env->loop, c, conn_free);
+	if (env->on_room)
+		env->on_room(env);
+}
+
+void conn_send(struct conn *c, struct frame *f)
+{
+	CHECK_OBJ(c, CONN_MAGIC);
+	if (c->state != CONN_OPEN)
+		return;
+	conn_out_push(c, f);
+	if (!c->writing_blocked)
+		loop_at_end(c->env->loop, &c->flush);
+}
+
+void conn_send_bytes(struct conn *c, struct slice bytes)
+{
+	if (c->state != CONN_OPEN || bytes.n == 0)
+		return;
+	struct frame *f = frame_copy(bytes);
+	conn_send(c, f);
+	frame_unref(f);
+}
+
+void conn_call_on_drain(struct conn *c, size_t mark)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	c->want_drain = true;
+	c->drain_mark = mark;
+	if (c->draining) {
+		/* A peer that takes everything at once must not keep this turn from ending: the
+		 * writable event of the next one goes on. */
+		c->drain_later = true;
+		watch_writable(c);
+		return;
+	}
+	loop_at_end(c->env->loop, &c->flush);
+}
+
+void conn_pause(struct conn *c, bool watch_hangup)
+{
+	c->reading = false;
+	c->watch_hangup = watch_hangup;
+	if (watch_hangup && c->state == CONN_OPEN && (c->fin_seen || c->got_eof)) {
+		c->eof_due = true;
+		loop_at_end(c->env->loop, &c->flush);
+	}
+}
+
+void conn_resume(struct conn *c)
+{
+	if (c->reading || c->state != CONN_OPEN)
+		return;
+	c->reading = true;
+	c->watch_hangup = false;
+	c->eof_due = c->eof_due && c->got_eof;
+	c->offer_due = true;
+	loop_at_end(c->env->loop, &c->flush);
+}
+
+void conn_finish(struct conn *c, enum close_reason reason)
+{
+	CHECK_OBJ(c, CONN_MAGIC);
+	if (c->state != CONN_OPEN)
+		return;
+	c->state = CONN_FINISHING;
+	c->close_reason = (uint8_t)reason;
+	c->want_drain = false;
+	if (!c->offering)
+		buf_fini(&c->in); /* inside on_input the owner still looks at it */
+	loop_at_end(c->env->loop, &c->flush);
+}
+
+void conn_close(struct conn *c, enum close_reason reason)
+{
+	CHECK_OBJ(c, CONN_MAGIC);
+	conn_over(c, reason);
+}
+
+bool conn_is_open(const struct conn *c)
+{
+	return c->state == CONN_OPEN;
+}
+
+const char *conn_peer_text(const struct conn *c, char out[64])
+{
+	static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (c->peer.is_unix) {
+		snprintf(out, 64, "unix");
+	} else if (memcmp(c->peer.addr, v4_mapped, sizeof(v4_mapped)) == 0) {
+		inet_ntop(AF_INET, c->peer.addr + 12, host, sizeof(host));
+		snprintf(out, 64, "%s:%u", host, c->peer.port);
+	} else {
+		inet_ntop(AF_INET6, c->peer.addr, host, sizeof(host));
+		snprintf(out, 64, "[%s]:%u", host, c->peer.port);
+	}
+	return out;
+}

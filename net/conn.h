@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn: one socket. Bytes in are handed to whoever owns the connection now (an HTTP parser, then perhaps a
+ * WebSocket); bytes out are frames in a queue, shared by reference, which leave in one writev per loop turn.
+ *
+ *   OPEN ──conn_finish──▶ FINISHING (queue leaves, then FIN, then a short wait for the peer's FIN) ──▶ CLOSED
+ *     └────conn_close, peer gone, error──────────────────────────────────────────────────────────▶ CLOSED
+ *
+ * CLOSED: on_closed has been called once, the fd is closed, and the memory goes at the end of the turn.
+ * Nothing is closed or called back inside conn_send: a failing write is seen at the end of the turn.
+ * Idle connections own no input or output memory besides this struct.
+ *
+ * Thread: the owner loop's.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "base/close_reason.h"
+#include "base/counters.h"
+#include "base/frame.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "base/slice.h"
+
+#define CONN_MAGIC 0x434f4e4eu
+
+struct conn;
+struct conn_chunk; /* some slots of the out queue; pooled in conn_env */
+
+/* How bytes meet the socket: a plain one here, TLS later. -EAGAIN when it would block; 0 from read: end of stream.
+ * Other negative errno: the connection is broken. */
+struct conn_io {
+	const char *name;
+	ssize_t (*read)(struct conn *c, void *p, size_t n);
+	ssize_t (*writev)(struct conn *c, const struct iovec *iov, int n);
+	void (*shutdown)(struct conn *c); /* no more bytes from us */
+	void (*free)(struct conn *c);     /* io_data; may be NULL */
+	bool short_read_drains; /* a read of fewer bytes than asked for has emptied the socket */
+};
+extern const struct conn_io conn_io_plain;
+
+/* What the owner wants to know. */
+struct conn_ops {
+	/* Bytes came. Return how many were consumed; the rest is kept and given again, with more behind it. The owner
+	 * may finish, close or hand over the connection inside; then the return value still counts. */
+	size_t (*on_input)(struct conn *c, struct slice bytes);
+	/* The peer sent FIN. The owner decides: finish, close, or go on writing. */
+	void (*on_eof)(struct conn *c);
+	/* The out queue has drained to the mark of conn_call_on_drain(). May be NULL. */
+	void (*on_drain)(struct conn *c);
+	/* The connection is over; called once, c is valid until the end of the turn. The owner lets go of it. */
+	void (*on_closed)(struct conn *c, enum close_reason reason);
+};
+
+/* Per worker, shared by its connections; counts and limits. */
+struct conn_env {
+	struct loop *loop;
+	struct counters *counters;
+	uint64_t write_timeout_ms; /* the peer takes nothing for so long: closed, WRITE_TIMEOUT */
+	uint64_t linger_ms;        /* FINISHING waits so long for the peer's FIN */
+	unsigned tcp_user_timeout_ms;
+	size_t in_max;             /* unconsumed input kept per connection; more stops reading; 0: CONN_IN_MAX */
+	size_t n;                  /* connections now */
+	size_t max;                /* connections at most; 0: no limit but the descriptors */
+	void (*on_room)(struct conn_env *env); /* a descriptor was freed (listener waits for it); may be NULL */
+	void *room_arg;
+	LIST_HEAD(, conn) all;
+	struct conn_chunk *pool; /* private: free chunks; goes with the last connection */
+	size_t pool_n;
+};
+
+#define CONN_IN_MAX ((size_t)256 << 10)
+
+struct conn_peer {
+	uint8_t addr[16]; /* IPv6 or v4-mapped */
+	uint16_t port;
+	bool is_unix;
+};
+
+struct conn {
+	unsigned magic;
+	int fd;
+	struct conn_env *env;
+	const struct conn_io *io;
+	void *io_data;
+	const struct conn_ops *ops;
+	void *owner;
+	uint64_t id; /* unique in the process, for logs and `kick` */
+	struct conn_peer peer;
+
+	/* private from here on; totals may be read */
+	uint64_t in_total, out_total; /* bytes */
+	uint64_t opened_ms;
+	struct buf in;
+	struct conn_chunk *out_first, *out_last;
+	uint32_t out_offset; /* bytes of the first frame already written */
+	uint32_t kernel_queue; /* SIOCOUTQ when the write timeout was set */
+	uint32_t discarded;  /* bytes thrown away while FINISHING */
+	size_t out_bytes;    /* queued and not yet written */
+	size_t drain_mark;
+	uint8_t state;
+	uint8_t close_reason;
+	bool reading, got_eof, writing_blocked, want_drain;
+	bool watch_hangup; /* paused, and the peer's FIN matters */
+	bool readable;     /* the socket may hold bytes that no event will announce again */
+	bool fin_seen;     /* the poller saw FIN; bytes may be in front of it */
+	bool eof_due;      /* on_eof is to be called at the end of the turn */
+	bool offer_due;    /* c->in is to be offered at the end of the turn */
+	bool offering;     /* inside on_input */
+	bool draining;     /* inside on_drain */
+	bool drain_later;  /* on_drain not before the next turn */
+	bool fin_sent;
+	uint8_t broken; /* close_reason + 1 of a failure to be told at the end of the turn */
+	bool is_admin; /* came in through the admin socket */
+	struct event read_event;
+	struct event *write_event; /* only while the socket is full */
+	struct loop_timer timer;   /* private: write timeout and linger */
+	struct loop_task flush;
+	LIST_ENTRY(conn) link;
+};
+
+/* Takes a connected non-blocking fd; starts reading at once. ops and owner may be set before the loop turns. */
+struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
+		      const struct conn_ops *ops, void *owner);
+/* Hand the connection to another owner; unconsumed input is offered to it at the end of the turn. */
+void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *owner);
+
+/* Queue a frame; takes a reference of its own. Ignored unless OPEN. */
+void conn_send(struct conn *c, struct frame *f);
+/* Queue a copy of bytes. */
+void conn_send_bytes(struct conn *c, struct slice bytes);
+static inline size_t conn_out_bytes(const struct conn *c)
+{
+	return c->out_bytes;
+}
+/* Drop every is_message frame of which nothing has been written yet; keep all others. Return the lowest seq
+ * among the dropped (0: none had one). */
+uint64_t conn_drop_messages(struct conn *c);
+/* Call on_drain once, when out_bytes is ≤ mark; at the earliest at the end of this turn. */
+void conn_call_on_drain(struct conn *c, size_t mark);
+
+/* Stop reading (back-pressure) and go on. While stopped, a hang-up of the peer is still noticed: RST at once; FIN
+ * when reading goes on or, if watch_hangup, at once (EPOLLRDHUP), as on_eof. After conn_resume, input that was kept is
+ * offered again at the end of the turn. */
+void conn_pause(struct conn *c, bool watch_hangup);
+void conn_resume(struct conn *c);
+
+/* Let the queue leave, send FIN, wait for the peer's, close. on_closed(reason) comes at the end, whatever happens to
+ * the connection in between: the first reason stands. No more input: what comes is read and thrown away. */
+void conn_finish(struct conn *c, enum close_reason reason);
+/* Close now, what is queued is lost. on_closed comes before this returns, unless it was called already. */
+void conn_close(struct conn *c, enum close_reason reason);
+bool conn_is_open(const struct conn *c);
+
+/* "1.2.3.4:567", "[::1]:80" or "unix". */
+const char *conn_peer_text(const struct conn *c, char out[64]);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn_out: the out queue of a connection: references to shared frames, and the writev that moves
+ * them.
+ *
+ * DESIGN. A queue is a list of small chunks of frame pointers. Chunks come from a bounded freelist
+ * in conn_env, so that fanning a message out to ten thousand connections takes no malloc in the
+ * steady state, and an idle connection owns no chunk at all. Bytes are never copied: one writev
+ * gathers up to IOV_BATCH frames as they are.
+ *
+ *   chunk:  [head … tail)  slots in use; only the first chunk has head > 0, only the last tail <
+ * SLOTS
+ *
+ * The first frame may be partially written (c->out_offset); such a frame is never dropped, or the
+ * peer's framing would break.
+ *
+ * It must never call the owner or close the connection: it only reports.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/xalloc.h"
+#include "net/conn_private.h"
+
+#define CHUNK_SLOTS 14 /* 128 bytes a chunk: most turns queue one frame or two per connection */
+#define POOL_MAX    8192
+#define IOV_BATCH   64
+
+struct conn_chunk {
+	struct conn_chunk *next;
+	uint16_t head, tail;
+	struct frame *slots[CHUNK_SLOTS];
+};
+
+static struct conn_chunk *chunk_get(struct conn_env *env)
+{
+	struct conn_chunk *k = env->pool;
+	if (k) {
+		env->pool = k->next;
+		env->pool_n--;
+	} else {
+		k = xmalloc(sizeof(*k));
+	}
+	k->next = NULL;
+	k->head = k->tail = 0;
+	return k;
+}
+
+static void chunk_put(struct conn_env *env, struct conn_chunk *k)
+{
+	if (env->pool_n >= POOL_MAX) {
+		free(k);
+		return;
+	}
+	k->next = env->pool;
+	env->pool = k;
+	env->pool_n++;
+}
+
+void conn_out_pool_clear(struct conn_env *env)
+{
+	while (env->pool) {
+		struct conn_chunk *k = env->pool;
+		env->pool = k->next;
+		free(k);
+	}
+	env->pool_n = 0;
+}
+
+/* Append without touching the reference count or out_bytes. */
+static void queue_append(struct conn *c, struct frame *f)
+{
+	struct conn_chunk *k = c->out_last;
+	if (!k || k->tail == CHUNK_SLOTS) {
+		k = chunk_get(c->env);
+		if (c->out_last)
+			c->out_last->next = k;
+		else
+			c->out_first = k;
+		c->out_last = k;
+	}
+	k->slots[k->tail++] = f;
+}
+
+/* Unlink the first frame and give it, with its reference, to the caller; NULL when the queue is
+ * empty. */
+static struct frame *queue_shift(struct conn *c)
+{
+	struct conn_chunk *k = c->out_first;
+	if (!k)
+		return NULL;
+	struct frame *f = k->slots[k->head++];
+	if (k->head == k->tail) {
+		c->out_first = k->next;
+		if (!k->next)
+			c->out_last = NULL;
+		chunk_put(c->env, k);
+	}
+	return f;
+}
+
+void conn_out_push(struct conn *c, struct frame *f)
+{
+	if (f->n == 0)
+		return; /* an empty iovec would look like a socket that takes nothing */
+	queue_append(c, frame_ref(f));
+	c->out_bytes += f->n;
+}
+
+void conn_out_clear(struct conn *c)
+{
+	struct frame *f;
+	while ((f = queue_shift(c)))
+		frame_unref(f);
+	c->out_bytes = 0;
+	c->out_offset = 0;
+}
+
+static int gather(const struct conn *c, struct iovec iov[IOV_BATCH])
+{
+	int n = 0;
+	size_t offset = c->out_offset;
+	for (const struct conn_chunk *k = c->out_first; k && n < IOV_BATCH; k = k->next) {
+		for (unsigned i = k->head; i < k->tail && n < IOV_BATCH; i++, n++) {
+			iov[n].iov_base = k->slots[i]->bytes + offset;
+			iov[n].iov_len = k->slots[i]->n - offset;
+			offset = 0;
+		}
+	}
+	return n;
+}
+
+/* n bytes have left: let go of the frames that are through. */
+static void advance(struct conn *c, size_t n)
+{
+	assert(n <= c->out_bytes);
+	c->out_bytes -= n;
+	c->out_total += n;
+	count_add(c->env->counters, COUNTER_BYTES_OUT, (int64_t)n);
+	while (n > 0) {
+		struct frame *first = c->out_first->slots[c->out_first->head];
+		size_t left = first->n - c->out_offset;
+		if (n < left) {
+			c->out_offset += (uint32_t)n;
+			return;
+		}
+		n -= left;
+		c->out_offset = 0;
+		frame_unref(queue_shift(c));
+	}
+}
+
+int conn_out_write(struct conn *c)
+{
+	while (c->out_first) {
+		struct iovec iov[IOV_BATCH];
+		int k = gather(c, iov);
+		ssize_t n = c->io->writev(c, iov, k);
+		count_inc(c->env->counters, COUNTER_WRITES);
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -EAGAIN;
+		/* After a partial write the next one asks the kernel again: only its EAGAIN
+		 * makes sure that an edge-triggered event will come. */
+		advance(c, (size_t)n);
+	}
+	return 0;
+}
+
+uint64_t conn_drop_messages(struct conn *c)
+{
+	struct conn_chunk *k = c->out_first;
+	unsigned keep_first = c->out_offset > 0; /* a frame that is partially written must go on */
+	uint64_t lowest = 0;
+
+	c->out_first = c->out_last = NULL;
+	while (k) {
+		for (unsigned i = k->head; i < k->tail; i++) {
+			struct frame *f = k->slots[i];
+			if (keep_first || !f->is_message) {
+				keep_first = 0;
+				queue_append(c, f);
+				continue;
+			}
+			if (f->seq && (lowest == 0 || f->seq < lowest))
+				lowest = f->seq;
+			c->out_bytes -= f->n;
+			frame_unref(f);
+		}
+		struct conn_chunk *next = k->next;
+		chunk_put(c->env, k);
+		k = next;
+	}
+	if (c->want_drain)
+		conn_call_on_drain(c, c->drain_mark);
+	return lowest;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn_private: what conn.c (life and input) and conn_out.c (the out queue) share; nobody else
+ * includes it. Thread: the owner loop's.
+ */
+#ifndef NET_CONN_PRIVATE_H
+#define NET_CONN_PRIVATE_H
+
+#include "net/conn.h"
+
+enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_CLOSED };
+
+/* Append a frame to the out queue; takes a reference of its own. */
+void conn_out_push(struct conn *c, struct frame *f);
+/* Write until the queue is empty (0), the socket is full (-EAGAIN) or broken (other -errno). */
+int conn_out_write(struct conn *c);
+/* Drop everything. */
+void conn_out_clear(struct conn *c);
+/* Free the pooled chunks of an env that has no connection left. */
+void conn_out_pool_clear(struct conn_env *env);
+
+#endif

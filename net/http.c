@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http: the connection's side of HTTP: which request is being read, whose answer is next, when to
+ * stop.
+ *
+ * DESIGN. Exchanges stand in one queue in the order of their requests. A handler may answer at once
+ * or later, in any order; an answer that is not at the head of the queue waits in its exchange.
+ * pump() moves what is at the head and settle() decides, in one place, whether to go on reading and
+ * which timer runs. A refusal is an exchange that was answered before anybody saw it: so an error
+ * in a later pipelined request cannot overtake earlier answers.
+ *
+ *   exchange    READING ──complete──▶ OPEN ──http_respond──▶ ANSWERED ──its turn──▶ sent, freed
+ *                  │                   └─http_take_over, its turn──▶ ready() ──http_detach──▶ freed
+ *                  └──refused──▶ ANSWERED (and the connection ends behind it)
+ *   client gone: OPEN → on_abort; without one it lives, without connection, until it is answered
+ *
+ * Reading pauses while pipeline_max exchanges are open, while one waits long (http_exchange_wait)
+ * or is to take the connection over, and while the peer does not take the answers it has got. Then
+ * the kernel keeps what comes, and the client feels it: our memory does not grow.
+ *
+ * It must never parse behind a request that ends the connection, and never touch h->conn after an
+ * owner's call without looking whether it is still there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/obj.h"
+#include "base/xalloc.h"
+#include "net/http_private.h"
+
+#define OUT_MAX  65536 /* answers queued and not taken: the next request has to wait */
+#define OUT_MARK 16384
+
+static struct http *http_of(const struct conn *c)
+{
+	struct http *h = c->owner;
+	CHECK_OBJ(h, HTTP_MAGIC);
+	return h;
+}
+
+static void http_free(void *p)
+{
+	struct http *h = p;
+	CHECK_OBJ(h, HTTP_MAGIC);
+	buf_fini(&h->head);
+	h->magic = 0;
+	free(h);
+}
+
+/* --- the queue of exchanges ------------------------------------------------------------------ */
+
+static void queue_add(struct http *h, struct http_exchange *x)
+{
+	TAILQ_INSERT_TAIL(&h->exchanges, x, link);
+}
+
+static void queue_remove(struct http *h, struct http_exchange *x)
+{
+	TAILQ_REMOVE(&h->exchanges, x, link);
+	if (x->is_waiting)
+		h->waiting--;
+	x->is_waiting = false;
+	if (h->taking == x)
+		h->taking = NULL;
+	if (h->reading == x)
+		h->reading = NULL;
+	else
+		h->n--;
+}
+
+static void set_timer(struct http *h, enum http_timer_mode mode)
+{
+	struct loop *l = h->conn->env->loop;
+	uint64_t ms = 0;
+
+	if (mode == h->timer_mode && !(mode == TIMER_BODY && h->body_touched))
+		return;
+	h->timer_mode = mode;
+	h->body_touched = false;
+	if (mode == TIMER_IDLE)
+		ms = h->cfg->idle_timeout_ms;
+	else if (mode == TIMER_HEAD)
+		ms = h->cfg->head_timeout_ms;
+	else if (mode == TIMER_BODY)
+		ms = h->cfg->body_timeout_ms;
+	if (ms > 0)
+		loop_timer_set(l, &h->timer, ms);
+	else
+		loop_timer_clear(l, &h->timer);
+}
+
+/* Let go of the connection: it is gone, or somebody else's. Exchanges are told. */
+static void let_go(struct http *h)
+{
+	struct http_exchange *x;
+
+	set_timer(h, TIMER_NONE);
+	struct loop *l = h->conn->env->loop;
+	h->conn = NULL;
+	while ((x = TAILQ_FIRST(&h->exchanges))) {
+		bool was_open = x->state == EXCHANGE_OPEN;
+		queue_remove(h, x);
+		x->http = NULL;
+		if (was_open && !x->on_abort)
+			continue; /* until it is answered */
+		if (was_open) {
+			x->state = EXCHANGE_DEAD;
+			x->on_abort(x);
+		}
+		http_exchange_discard(x);
+	}
+	loop_free_later(l, h, http_free);
+}
+
+static unsigned pipeline_max(const struct http *h)
+{
+	return h->cfg->pipeline_max ? h->cfg->pipeline_max : 1;
+}
+
+static bool may_read(const struct http *h)
+{
+	return h->conn && conn_is_open(h->conn) && !h->ended && !h->taking && h->waiting == 0 &&
+	       h->n < pipeline_max(h) && conn_out_bytes(h->conn) <= OUT_MAX;
+}
+
+/* Whether to read, which timer runs: derived from the state, after every change of it. */
+static void settle(struct http *h)
+{
+	struct conn *c = h->conn;
+
+	if (!c || !conn_is_open(c))
+		return;
+	if (!may_read(h)) {
+		h->is_paused = true;
+		conn_pause(c, h->waiting > 0);
+		set_timer(h, TIMER_NONE);
+		if (conn_out_bytes(c) > OUT_MAX)
+			conn_call_on_drain(c, OUT_MARK);
+		return;
+	}
+	if (h->is_paused) {
+		h->is_paused = false;
+		conn_resume(c);
+	}
+	if (h->reading)
+		set_timer(h, h->reading->wants_continue ? TIMER_NONE : TIMER_BODY);
+	else if (h->head.n > 0)
+		set_timer(h, TIMER_HEAD);
+	else
+		set_timer(h, h->n == 0 ? TIMER_IDLE : TIMER_NONE);
+}
+
+/* Send what is at the head of the queue. False when the connection is no longer ours or ends. */
+static bool send_first(struct http *h, struct http_exchange *x)
+{
+	bool closes = http_closes_after(x);
+	enum close_reason reason = x->close_reason;
+
+	for (size_t i = 0; i < x->answer_n; i++)
+		conn_send(h->conn, x->answer[i]);
+	queue_remove(h, x);
+	http_exchange_discard(x);
+	if (closes)
+		conn_finish(h->conn, reason);
+	return !closes;
+}
+
+static void pump(struct http *h)
+{
+	struct http_exchange *x;
+
+	while (h->conn && conn_is_open(h->conn) && (x = TAILQ_FIRST(&h->exchanges))) {
+		if (x->state == EXCHANGE_ANSWERED) {
+			if (!send_first(h, x))
+				return;
+		} else if (x->ready) {
+			void (*ready)(struct http_exchange *) = x->ready;
+			x->ready = NULL;
+			ready(x);
+		} else if (x == h->reading && x->wants_continue) {
+			x->wants_continue = false;
+			conn_send_bytes(h->conn, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+			break;
+		} else {
+			break;
+		}
+	}
+	if (h->conn && h->eof && TAILQ_EMPTY(&h->exchanges))
+		conn_finish(h->conn, CLOSE_CLIENT_GONE);
+}
+
+bool http_closes_after(const struct http_exchange *x)
+{
+	return !x->keep_alive || !x->http || x->http->eof || x->http->cfg->is_draining;
+}
+
+void http_deliver(struct http_exchange *x, int status, struct frame *head,
+		  struct frame *const *frames, size_t n)
+{
+	struct http *h = x->http;
+
+	if (!h || !h->conn) {
+		frame_unref(head);
+		if (h)
+			x->state = EXCHANGE_ANSWERED; /* let_go() is on its way to it */
+		else if (x->state == EXCHANGE_OPEN)
+			http_exchange_discard(x);
+		return;
+	}
+	assert(x->state == EXCHANGE_OPEN || x == h->reading);
+	struct counters *counters = h->conn->env->counters;
+	count_inc(counters, COUNTER_REQUESTS);
+	if (status >= 400)
+		count_inc(counters, COUNTER_REQUESTS_BAD);
+	x->answer = xmalloc((n + 1) * sizeof(*x->answer));
+	x->answer[x->answer_n++] = head;
+	for (size_t i = 0; i < n; i++)
+		x->answer[x->answer_n++] = frame_ref(frames[i]);
+	if (h->reading == x) {
+		h->reading = NULL;
+		h->n++;
+	}
+	x->state = EXCHANGE_ANSWERED;
+	pump(h);
+	settle(h);
+}
+
+/* --- refusals -------------------------------------------------------------------------------- */
+
+static enum close_reason refusal_reason(enum fault_id id)
+{
+	switch (id) {
+	case FAULT_TOO_LARGE:
+	case FAULT_URI_TOO_LONG:
+	case FAULT_HEADERS_TOO_LARGE:
+		return CLOSE_TOO_BIG;
+	default:
+		return CLOSE_PROTOCOL;
+	}
+}
+
+/* Answer what is being read, or what would have become a request, with an error; then end the
+ * connection. */
+static void refuse(struct http *h, const struct fault *f, enum close_reason reason)
+{
+	if (!h->reading) {
+		h->reading = http_exchange_new_bare(h);
+		queue_add(h, h->reading);
+	}
+	h->ended = true;
+	buf_fini(&h->head);
+	h->reading->keep_alive = false;
+	h->reading->close_reason = reason;
+	http_respond_fault(h->reading, f->id, NULL, "%s", f->message);
+}
+
+static void refuse_input(struct http *h, const struct fault *f)
+{
+	refuse(h, f, refusal_reason(f->id));
+}
+
+static void refuse_scanned(struct http *h, enum fault_id id, const char *why)
+{
+	struct fault f;
+	(void)fault_set(&f, id, "%s", why);
+	refuse_input(h, &f);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	struct http *h = container_of(t, struct http, timer);
+	CHECK_OBJ(h, HTTP_MAGIC);
+	enum http_timer_mode mode = h->timer_mode;
+	struct fault f;
+
+	h->timer_mode = TIMER_NONE;
+	if (!h->conn || !conn_is_open(h->conn))
+		return;
+	if (mode == TIMER_IDLE) {
+		conn_finish(h->conn, CLOSE_IDLE_TIMEOUT);
+	} else if (mode == TIMER_HEAD) {
+		(void)fault_set(&f, FAULT_REQUEST_TIMEOUT,
+				"the request head took too long to arrive; send it at once");
+		refuse(h, &f, CLOSE_HEADER_TIMEOUT);
+	} else if (mode == TIMER_BODY) {
+		(void)fault_set(
+			&f, FAULT_REQUEST_TIMEOUT,
+			"no byte of the request body came for too long; send it without pauses");
+		refuse(h, &f, CLOSE_BODY_TIMEOUT);
+	}
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+/* The request is complete: it is the handler's now. */
+static void hand_over(struct http *h)
+{
+	struct http_exchange *x = h->reading;
+
+	h->reading = NULL;
+	h->n++;
+	x->state = EXCHANGE_OPEN;
+	if (!x->keep_alive)
+		h->ended = true;
+	if (x->req.method == HTTP_OPTIONS_)
+		http_answer_options(x);
+	else
+		h->cfg->on_request(h->cfg->arg, x);
+}
+
+static size_t body_limit(const struct http *h, const struct http_exchange *x)
+{
+	return h->cfg->body_limit ? h->cfg->body_limit(h->cfg->arg, &x->req) : h->cfg->body_max;
+}
+
+/* A head is complete. */
+static void begin_request(struct http *h, struct slice head, size_t body_near)
+{
+	struct fault f;
+	int bad = http_parse_head(h, head, body_near, &f);
+	struct http_exchange *x = h->reading;
+
+	queue_add(h, x);
+	buf_fini(&h->head);
+	h->scan = (struct http_scan){0};
+	h->chunks = (struct http_chunk_scan){0};
+	if (bad) {
+		refuse_input(h, &f);
+		return;
+	}
+	x->body_max = body_limit(h, x);
+	buf_init(&x->body, x->body_max ? x->body_max : 1);
+	if (x->length > x->body_max) {
+		(void)fault_set(&f, FAULT_TOO_LARGE,
+				"the request body is larger than the %zu bytes this server takes "
+				"here; send less",
+				x->body_max);
+		refuse_input(h, &f);
+	} else if (x->length == 0 && !x->is_chunked) {
+		hand_over(h);
+	} else if (body_near > 0) {
+		x->wants_continue = false; /* the client did not wait */
+	} else {
+		pump(h);
+	}
+}
+
+/* Empty lines before a request are ignored (RFC 9112 2.2); they begin nothing. */
+static size_t skip_blank(struct http *h, struct slice bytes)
+{
+	size_t i = 0;
+	while (i < bytes.n) {
+		if (!h->blank_cr && bytes.p[i] != '\r')
+			break;
+		if (h->blank_cr && bytes.p[i] != '\n') {
+			refuse_scanned(h, FAULT_BAD_REQUEST,
+				       "a carriage return stands without a line feed before the "
+				       "request");
+			return bytes.n;
+		}
+		h->blank_cr = !h->blank_cr;
+		i++;
+	}
+	return i;
+}
+
+static size_t take_head(struct http *h, struct slice bytes)
+{
+	size_t skipped = h->scan.bytes == 0 ? skip_blank(h, bytes) : 0;
+	size_t used = 0;
+
+	if (h->ended || skipped == bytes.n)
+		return skipped;
+	bytes = slice_skip(bytes, skipped);
+	enum scan_verdict v = http_scan_head(&h->scan, bytes.p, bytes.n, h->cfg->head_max,
+					     h->cfg->target_max, &used);
+	if (v == SCAN_BAD) {
+		refuse_scanned(h, h->scan.fault, h->scan.why);
+		return bytes.n + skipped;
+	}
+	struct slice head = slice_make(bytes.p, used);
+	if (v == SCAN_MORE || h->head.n > 0) {
+		(void)buf_add_slice(&h->head, head); /* the scanner has kept it within head_max */
+		head = buf_slice(&h->head);
+	}
+	if (v == SCAN_DONE)
+		begin_request(h, head, bytes.n - used);
+	return skipped + used;
+}
+
+/* One run of body bytes, or chunk framing. */
+static size_t take_body(struct http *h, struct slice bytes)
+{
+	struct http_exchange *x = h->reading;
+	struct slice data = bytes;
+	size_t used;
+	bool is_last;
+
+	h->body_touched = true;
+	x->wants_continue = false;
+	if (x->is_chunked) {
+		enum scan_verdict v = http_scan_chunks(&h->chunks, bytes, x->body_max,
+						       h->cfg->head_max, &used, &data);
+		if (v == SCAN_BAD) {
+			refuse_scanned(h, h->chunks.fault, h->chunks.why);
+			return bytes.n;
+		}
+		is_last = v == SCAN_DONE;
+	} else {
+		uint64_t left = x->length - x->received;
+		data.n = used = left < bytes.n ? (size_t)left : bytes.n;
+		is_last = used == left;
+	}
+	if (data.n > 0 && http_body_add(x, data) < 0)
+		refuse_scanned(h, FAULT_TOO_LARGE,
+			       "the request body is larger than this server takes; send less");
+	else if (is_last)
+		hand_over(h);
+	return used;
+}
+
+static size_t on_input(struct conn *c, struct slice bytes)
+{
+	struct http *h = http_of(c);
+	size_t at = 0;
+
+	while (at < bytes.n && may_read(h)) {
+		struct slice rest = slice_skip(bytes, at);
+		at += h->reading ? take_body(h, rest) : take_head(h, rest);
+	}
+	if (!h->conn)
+		return at;
+	settle(h);
+	/* Nobody will ever read what follows the last request, unless it is not HTTP. */
+	return h->ended && !h->taking ? bytes.n : at;
+}
+
+static void on_eof(struct conn *c)
+{
+	struct http *h = http_of(c);
+
+	h->eof = true;
+	h->ended = true;
+	if (h->waiting > 0) {
+		conn_close(c, CLOSE_CLIENT_GONE); /* which aborts the exchanges */
+		return;
+	}
+	if (h->reading) { /* it will never be complete */
+		struct http_exchange *x = h->reading;
+		queue_remove(h, x);
+		http_exchange_discard(x);
+	}
+	pump(h);
+	settle(h);
+}
+
+static void on_drain(struct conn *c)
+{
+	settle(http_of(c));
+}
+
+static void on_closed(struct conn *c, enum close_reason reason)
+{
+	struct http *h = http_of(c);
+	if (h->conn)
+		let_go(h);
+}
+
+static const struct conn_ops http_ops = {
+	.on_input = on_input,
+	.on_eof = on_eof,
+	.on_drain = on_drain,
+	.on_closed = on_closed,
+};
+
+void http_serve(struct conn *c, const struct http_config *cfg)
+{
+	struct http *h = xcalloc(1, sizeof(*h));
+	h->magic = HTTP_MAGIC;
+	h->conn = c;
+	h->cfg = cfg;
+	TAILQ_INIT(&h->exchanges);
+	buf_init(&h->head, cfg->head_max);
+	loop_timer_init(&h->timer, on_timer);
+	conn_set_owner(c, &http_ops, h);
+	settle(h);
+}
+
+/* --- the exchange, as handlers see it -------------------------------------------------------- */
+
+const struct http_request *http_exchange_request(const struct http_exchange *x)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	return &x->req;
+}
+
+struct conn *http_exchange_conn(const struct http_exchange *x)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	return x->http ? x->http->conn : NULL;
+}
+
+void http_exchange_set(struct http_exchange *x, void *owner,
+		       void (*on_abort)(struct http_exchange *x))
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	x->owner = owner;
+	x->on_abort = on_abort;
+}
+
+void *http_exchange_owner(const struct http_exchange *x)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	return x->owner;
+}
+
+void http_exchange_wait(struct http_exchange *x)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	if (!x->http || x->is_waiting)
+		return;
+	x->is_waiting = true;
+	x->http->waiting++;
+	settle(x->http);
+}
+
+void http_take_over(struct http_exchange *x, void (*ready)(struct http_exchange *x))
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	if (!x->http)
+		return;
+	x->ready = ready;
+	x->http->taking = x;
+	settle(x->http);
+	pump(x->http);
+}
+
+struct conn *http_detach(struct http_exchange *x, struct slice head)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	struct http *h = x->http;
+	assert(h && h->conn && TAILQ_FIRST(&h->exchanges) == x);
+	struct conn *c = h->conn;
+
+	count_inc(c->env->counters, COUNTER_REQUESTS);
+	conn_send_bytes(c, head);
+	queue_remove(h, x);
+	http_exchange_discard(x);
+	conn_resume(c);
+	let_go(h);
+	return c;
+}
+
+void http_close_if_idle(struct conn *c)
+{
+	if (c->ops != &http_ops || !conn_is_open(c))
+		return;
+	struct http *h = http_of(c);
+
+	if (TAILQ_EMPTY(&h->exchanges) && h->scan.bytes == 0)
+		conn_finish(c, CLOSE_DRAIN);
+}

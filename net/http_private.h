@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http_private: what the http_*.c files share; nobody else includes it.
+ *
+ *   http.c         the connection: which request is read, which exchange is answered, timers
+ *   http_scan.c    strict scanners over heads and chunk framing, in front of llhttp (pure)
+ *   http_parse.c   head → exchange through llhttp, and what a head must and must not say
+ *   http_target.c  request target, percent-decoding, query parameters, Host (pure)
+ *   http_answer.c  heads of answers, Date, CORS, errors
+ *
+ * Thread: the owner loop's.
+ */
+#ifndef NET_HTTP_PRIVATE_H
+#define NET_HTTP_PRIVATE_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "net/http.h"
+
+/* --- http_scan.c ----------------------------------------------------------------------------- */
+
+enum scan_verdict { SCAN_MORE, SCAN_DONE, SCAN_BAD };
+
+/* One request head, byte by byte. Zeroed: at the first byte of a method. */
+struct http_scan {
+	uint8_t state;
+	uint8_t minor;       /* HTTP/1.minor, once DONE */
+	uint8_t at;          /* position in the method or version */
+	uint16_t lines;      /* header lines */
+	uint32_t target_n;   /* bytes of the target */
+	uint32_t pairs;      /* '&' in the target */
+	size_t bytes;        /* of the head */
+	enum fault_id fault; /* when BAD, with words for the client */
+	const char *why;
+};
+
+/* Look at n bytes. *ret_used: how many belong to the head (all of them when MORE). */
+enum scan_verdict http_scan_head(struct http_scan *s, const char *p, size_t n, size_t head_max,
+				 size_t target_max, size_t *ret_used);
+
+/* A chunked body. Zeroed: at the first chunk size. */
+struct http_chunk_scan {
+	uint8_t state;
+	uint8_t digits; /* of the size */
+	uint64_t left;  /* bytes of the chunk still to come */
+	uint64_t total; /* of all chunks announced */
+	size_t extra;   /* bytes of extensions and trailers */
+	enum fault_id fault;
+	const char *why;
+};
+
+/* The same for a chunked body of at most body_max bytes, with extra_max of extensions and trailers.
+ * Stops behind each run of data too, which is then *ret_data (else empty). */
+enum scan_verdict http_scan_chunks(struct http_chunk_scan *s, struct slice in, size_t body_max,
+				   size_t extra_max, size_t *ret_used, struct slice *ret_data);
+
+/* RFC 9110 5.6.2 */
+bool http_is_token_char(unsigned char c);
+
+/* --- http_target.c --------------------------------------------------------------------------- */
+
+/* Decode %XX (and '+' if plus_is_space) into out, which has room for text.n bytes. Return the
+ * length, or -EINVAL for malformed escapes and %00. */
+ssize_t http_percent_decode(struct slice text, bool plus_is_space, char *out);
+/* RFC 9110 7.2: uri-host [ ":" port ], not empty. */
+bool http_host_is_valid(struct slice host);
+/* Fill path, query and params of r from the target; decoded text goes to out (room for target.n + 1
+ * bytes), pairs to r->params, which has room for what http_scan counted. host: of the Host header
+ * (p NULL: none). Return NULL, or what is wrong. */
+const char *http_target_parse(struct http_request *r, struct slice target, struct slice host,
+			      char *out);
+
+/* --- the objects ----------------------------------------------------------------------------- */
+
+#define HTTP_MAGIC          0x48545450u
+#define HTTP_EXCHANGE_MAGIC 0x45584348u
+
+enum exchange_state {
+	EXCHANGE_READING,  /* the body is not complete */
+	EXCHANGE_OPEN,     /* the handler has it */
+	EXCHANGE_ANSWERED, /* the answer waits for its turn */
+	EXCHANGE_DEAD,     /* out of the queue; freed at the end of the turn */
+};
+
+/* One block: this struct, headers, params, head bytes, decoded text, small body. */
+struct http_exchange {
+	unsigned magic;
+	uint8_t state;
+	bool keep_alive;     /* as the request asked */
+	bool is_waiting;     /* http_exchange_wait */
+	bool wants_continue; /* 100 is still to be sent */
+	bool is_chunked;
+	struct http *http; /* NULL: the connection is gone */
+	struct loop *loop;
+	TAILQ_ENTRY(http_exchange) link;
+	struct http_request req;
+	struct slice target;
+	char *head, *decoded; /* in this block */
+	uint64_t length;      /* Content-Length */
+	uint64_t received;    /* bytes of the body so far */
+	size_t body_max;
+	char *inline_body; /* room for the whole body in this block, or NULL */
+	size_t inline_room;
+	struct buf body;       /* otherwise */
+	struct frame **answer; /* frames that wait for their turn */
+	size_t answer_n;
+	enum close_reason close_reason; /* when the answer ends the connection */
+	void *owner;
+	void (*on_abort)(struct http_exchange *x);
+	void (*ready)(struct http_exchange *x);
+};
+TAILQ_HEAD(http_exchange_list, http_exchange);
+
+enum http_timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY };
+
+struct http {
+	unsigned magic;
+	struct conn *conn; /* NULL: gone or handed over */
+	const struct http_config *cfg;
+	struct http_exchange_list exchanges; /* in the order of the requests */
+	unsigned n;                          /* complete and not yet answered on the wire */
+	unsigned waiting;                    /* of them, http_exchange_wait */
+	struct http_exchange *reading;       /* the last one, while its body comes */
+	struct http_exchange *taking;        /* http_take_over was called */
+	bool ended;                          /* no more requests will be read */
+	bool eof;
+	bool is_paused;
+	bool blank_cr; /* CR of an empty line before a request */
+	uint8_t timer_mode;
+	bool body_touched; /* body bytes came: the timer starts anew */
+	struct http_scan scan;
+	struct buf head; /* a head that came in pieces */
+	struct http_chunk_scan chunks;
+	struct loop_timer timer;
+};
+
+/* --- http_parse.c ---------------------------------------------------------------------------- */
+
+/* An exchange without a request, for refusals of heads that are none. */
+struct http_exchange *http_exchange_new_bare(struct http *h);
+/* Make h->reading of the head that h->scan has found good; body_near: bytes of input behind it.
+ * Return 0, or -EINVAL with *ret filled; the exchange is made in either case. */
+int http_parse_head(struct http *h, struct slice head, size_t body_near, struct fault *ret);
+/* Bytes of its body, without framing. Return 0, or -ENOBUFS past x->body_max. */
+int http_body_add(struct http_exchange *x, struct slice bytes);
+/* Free an exchange and what it holds, at the end of the turn. */
+void http_exchange_discard(struct http_exchange *x);
+
+/* --- http.c, for http_answer.c --------------------------------------------------------------- */
+
+/* The answer is complete. Takes head; refers to the others. x is gone afterwards. */
+void http_deliver(struct http_exchange *x, int status, struct frame *head,
+		  struct frame *const *frames, size_t n);
+/* Will the connection be closed behind this answer? */
+bool http_closes_after(const struct http_exchange *x);
+
+/* --- http_answer.c --------------------------------------------------------------------------- */
+
+/* OPTIONS, which is answered here: CORS preflight. */
+void http_answer_options(struct http_exchange *x);
+
+#endif

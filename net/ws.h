@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ws: the server side of one WebSocket connection (RFC 6455): handshake, fragments, control frames,
+ * UTF-8, close handshake, heartbeat. Knows nothing of channels or JSON.
+ *
+ *   OPEN ──ws_close──▶ CLOSING (close frame sent; waits for the peer's)
+ *     │                     └──peer's close frame──▶ TCP is closed, by us first
+ *     └──peer's close frame──▶ answered with the same code, then the same
+ *
+ * Thread: the owner loop's.
+ */
+#ifndef NET_WS_H
+#define NET_WS_H
+
+#include "net/conn.h"
+#include "net/http.h"
+#include "net/ws_frame.h"
+
+struct ws;
+
+struct ws_config {
+	size_t message_max;       /* bytes of one message, all fragments: close 1009 */
+	unsigned fragments_max;   /* fragments of one message: close 1009 */
+	uint64_t heartbeat_ms;    /* a ping after so long; 0: none */
+	uint64_t pong_timeout_ms; /* no byte from the peer for so long after a ping: PONG_TIMEOUT */
+	uint64_t close_timeout_ms; /* the peer does not answer our close frame for so long */
+};
+
+struct ws_ops {
+	/* A whole message; valid UTF-8 when opcode is WS_TEXT. payload is valid during the call.
+	 * The callee may close. */
+	void (*on_message)(struct ws *w, enum ws_opcode opcode, struct slice payload);
+	/* As conn_ops.on_drain. May also come unasked: look at conn_out_bytes(). May be NULL. */
+	void (*on_drain)(struct ws *w);
+	/* A heartbeat has just been sent as a ping frame (nothing to do; counting). May be NULL. */
+	void (*on_heartbeat)(struct ws *w);
+	/* Over, called once; w is valid until the end of the turn. */
+	void (*on_closed)(struct ws *w, enum close_reason reason);
+};
+
+/* Check the handshake request (RFC 6455 4.2.1) and answer it with a fault if it is not one: 405,
+ * 400, or 426 with Sec-WebSocket-Version: 13. Return 0 when it is good; otherwise x has been
+ * answered and is gone. */
+int ws_check_handshake(struct http_exchange *x);
+/* Inside http_take_over's ready: send 101 and speak WebSocket. protocol: the subprotocol to select,
+ * or NULL. */
+struct ws *ws_accept(struct http_exchange *x, const char *protocol, const struct ws_config *cfg,
+		     const struct ws_ops *ops, void *owner);
+
+/* Speak WebSocket on a connection whose handshake is behind it. cfg is shared and outlives it. */
+struct ws *ws_new(struct conn *c, const struct ws_config *cfg, const struct ws_ops *ops,
+		  void *owner);
+
+void *ws_owner(const struct ws *w);
+struct conn *ws_conn(const struct ws *w); /* for conn_send of ready frames, out_bytes, drain */
+/* Make a frame (unshared) and queue it. */
+void ws_send(struct ws *w, enum ws_opcode opcode, struct slice payload);
+/* A frame holding a whole unmasked WebSocket frame around payload, ready for conn_send and for
+ * sharing. */
+struct frame *ws_frame_make(enum ws_opcode opcode, struct slice payload);
+/* Start the close handshake with this code and text (≤ 123 bytes), for this reason. Messages that
+ * come later are ignored. A code that may not travel (0, 1005, 1006 …) gives a close frame without
+ * code and text. */
+void ws_close(struct ws *w, enum close_reason reason, uint16_t code, const char *text);
+bool ws_is_open(const struct ws *w);
+/* Do not give more messages to on_message until ws_resume (back-pressure on what the client sends).
+ */
+void ws_pause(struct ws *w);
+void ws_resume(struct ws *w);
+
+#endif
