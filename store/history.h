@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * history: the log as workers see it. Asynchronous on both sides: an append goes out as a letter and
+ * comes back numbered, in the batch it was committed with; a query goes out and comes back with rows.
+ *
+ *   worker ──APPEND──▶ log thread: take everything waiting, number it, commit once ──BATCH──▶ every worker
+ *   worker ──QUERY──▶ reader thread ──the same letter──▶ worker
+ *
+ * Rules that all else rests on:
+ *  - one thread numbers; seq only grows, and is never used twice, restarts included;
+ *  - a batch is announced only after it is as durable as it asked for; a failed commit answers its
+ *    publishers with an error and nobody else hears of it. Ephemeral and memory-only messages do not
+ *    fail with the disk;
+ *  - every worker gets every batch, in log order;
+ *  - an append is all or none: its messages stand next to each other in one batch.
+ *
+ * Messages of namespaces with durability `memory` live in a memory engine beside the configured one.
+ */
+#ifndef STORE_HISTORY_H
+#define STORE_HISTORY_H
+
+#include "base/id.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "base/message.h"
+#include "base/namespace.h"
+#include "base/problem.h"
+#include "store/store.h"
+
+struct history;
+
+struct history_config {
+	const char *engine; /* "sqlite" or "memory" */
+	const char *path;   /* the database file */
+	struct namespace_table *namespaces;
+	unsigned readers;          /* reader threads, ≥ 1 */
+	size_t append_queue_bytes; /* more than this waiting: -EAGAIN */
+	size_t query_queue;        /* more queries than this waiting: -EAGAIN */
+	size_t batch_messages;     /* at most this many messages in one commit */
+	unsigned worker_lag;       /* batches a worker may be behind before the log thread waits for it */
+};
+
+/* --- appending ----------------------------------------------------------------------------- */
+
+/* One publish of one or more messages, all or none. */
+struct append {
+	struct letter letter; /* private */
+	STAILQ_ENTRY(append) receipt; /* private: its place in the batch letter */
+	struct mailbox *reply_to; /* the worker's */
+	/* Called on the worker when it came back; owns the append from then on (append_free). */
+	void (*done)(struct append *);
+	void *owner; /* the worker's; set to NULL when the owner died meanwhile */
+	uint64_t born_us;
+	size_t bytes; /* private */
+	/* answer: 0, or a negative errno of the store (-ENOSPC, -EIO, …) */
+	int error;
+	size_t n;
+	struct message *messages[]; /* given: drafts; back: sealed, numbered */
+};
+
+struct append *append_new(size_t n);
+/* Drops the references on the messages. */
+void append_free(struct append *a);
+
+/* Committed together; shared by all workers, immutable. */
+struct batch {
+	atomic_uint refs;
+	uint64_t head; /* newest seq given out up to and including this batch */
+	size_t n;
+	struct message *messages[];
+};
+struct batch *batch_unref(struct batch *b);
+
+struct batch_letter {
+	struct letter letter;
+	struct batch *batch;                /* may hold 0 messages when all that is in it failed */
+	STAILQ_HEAD(, append) receipts; /* this worker's appends, answered */
+};
+/* Drops the batch; receipts must have been taken out. */
+void batch_letter_free(struct batch_letter *l);
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+struct query_range {
+	struct store_range range; /* range.channel points to name */
+	char name[256];
+};
+
+struct query {
+	struct letter letter; /* private */
+	struct mailbox *reply_to;
+	void (*done)(struct query *); /* on the worker; owns the query from then on (query_free) */
+	void *owner;
+	uint64_t upto;
+	size_t row_max;
+	size_t byte_max;
+	/* answers */
+	int error;
+	uint64_t reached;
+	size_t row_n;
+	struct message **rows; /* sealed, rising seq; one reference each, owned by the query */
+	size_t row_room;        /* private */
+	size_t range_n;
+	struct query_range ranges[];
+};
+
+struct query *query_new(size_t range_n);
+/* Range i reads this channel (copied). The start is set in ranges[i].range. */
+void query_set_channel(struct query *q, size_t i, struct slice channel);
+void query_free(struct query *q);
+
+/* --- tasks for operators -------------------------------------------------------------------- */
+
+enum store_task_kind { TASK_CHANNELS, TASK_CHANNEL, TASK_PURGE, TASK_BACKUP };
+
+struct channel_row {
+	char *name;
+	struct channel_info info;
+};
+
+struct store_task {
+	struct letter letter; /* private */
+	enum store_task_kind kind;
+	struct mailbox *reply_to;
+	void (*done)(struct store_task *);
+	void *owner;
+	char *text;  /* CHANNELS: prefix; CHANNEL, PURGE: name; BACKUP: path. Freed with the task. */
+	char *after; /* CHANNELS: start after this name. Freed with the task; may be NULL. */
+	size_t max;  /* CHANNELS */
+	/* answers */
+	int error;
+	struct problem problem; /* BACKUP */
+	struct channel_info info;
+	uint64_t removed;
+	struct channel_row *rows; /* CHANNELS: of both engines, in byte order */
+	size_t row_n;
+};
+
+struct store_task *store_task_new(enum store_task_kind kind, struct slice text);
+void store_task_free(struct store_task *t);
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+/* Open the engines. On failure nothing was touched and problem says why and what to do. Thread: main. */
+int history_open(const struct history_config *cfg, struct history **ret, struct problem *problem);
+/* Before history_start: this worker gets every batch. */
+void history_add_worker(struct history *h, struct mailbox *worker);
+/* Start the log thread and the readers. */
+int history_start(struct history *h);
+/* Stop all threads (what waits is still committed and announced), checkpoint, close. Thread: main. The workers' mailboxes
+ * must outlive this call, and it may leave letters in them. */
+void history_close(struct history *h);
+
+/* Any thread. */
+const struct epoch *history_epoch(const struct history *h);
+/* The newest seq given out before the first batch: where the workers' heads start. Valid after history_open. */
+uint64_t history_start_head(const struct history *h);
+/* The newest seq announced, or about to be, to any worker: a cursor beyond it was never given out. Any thread. */
+uint64_t history_head(const struct history *h);
+/* Does the store take appends? 0, or the negative errno it failed with last. Any thread. */
+int history_health(const struct history *h);
+/* Use these options from now on (durability of existing names may not change). Any thread. Takes a reference. */
+void history_set_namespaces(struct history *h, struct namespace_table *t);
+
+/* Worker threads. Takes the letter on 0; -EAGAIN when the queue is full (it stays the caller's). */
+MUST_CHECK int history_append(struct history *h, struct append *a);
+MUST_CHECK int history_query(struct history *h, struct query *q);
+MUST_CHECK int history_task(struct history *h, struct store_task *t);
+
+#endif
