@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * census: a sharded table of subscriber counts. DESIGN: entries exist only while somebody subscribes, so
+ * the table is bounded by the subscriptions themselves. The shard is chosen by another hash than uthash's own,
+ * so that the tables inside the shards stay evenly filled. No call leaves this file under a lock, census_each excepted.
+ */
+#include "broker/census.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/obj.h"
+#include "base/xalloc.h"
+
+#define SHARDS 16
+
+struct entry {
+	struct census_row row;
+	UT_hash_handle hh;
+	uint8_t name_n;
+	char name[];
+};
+
+struct shard {
+	pthread_mutex_t lock;
+	struct entry *entries;
+};
+
+struct census {
+	struct shard shards[SHARDS];
+};
+
+const char *subscriber_kind_name(enum subscriber_kind k)
+{
+	static const char *const names[KIND_COUNT] = {"websocket", "sse", "longpoll", "shortpoll"};
+
+	assert(k < KIND_COUNT);
+	return names[k];
+}
+
+struct census *census_new(void)
+{
+	struct census *c = xcalloc(1, sizeof(*c));
+
+	for (size_t i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&c->shards[i].lock, NULL);
+	return c;
+}
+
+void census_free(struct census *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < SHARDS; i++) {
+		struct entry *e, *next;
+
+		HASH_ITER (hh, c->shards[i].entries, e, next) {
+			HASH_DEL(c->shards[i].entries, e);
+			free(e);
+		}
+		pthread_mutex_destroy(&c->shards[i].lock);
+	}
+	free(c);
+}
+
+static struct shard *shard_of(struct census *c, struct slice name)
+{
+	unsigned h = map_hash(name.p, name.n);
+
+	return &c->shards[(h >> 24) % SHARDS];
+}
+
+static struct entry *find_locked(struct shard *s, struct slice name)
+{
+	struct entry *e = NULL;
+
+	HASH_FIND(hh, s->entries, name.p, name.n, e);
+	return e;
+}
+
+void census_enter(struct census *c, struct slice name, enum subscriber_kind k)
+{
+	struct shard *s = shard_of(c, name);
+
+	pthread_mutex_lock(&s->lock);
+	struct entry *e = find_locked(s, name);
+	if (!e) {
+		e = xcalloc(1, sizeof(*e) + name.n);
+		e->name_n = (uint8_t)name.n;
+		memcpy(e->name, name.p, name.n);
+		HASH_ADD_KEYPTR(hh, s->entries, e->name, e->name_n, e);
+	}
+	e->row.by_kind[k]++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool is_empty(const struct census_row *r)
+{
+	for (size_t k = 0; k < KIND_COUNT; k++)
+		if (r->by_kind[k])
+			return false;
+	return true;
+}
+
+void census_leave(struct census *c, struct slice name, enum subscriber_kind k)
+{
+	struct shard *s = shard_of(c, name);
+
+	pthread_mutex_lock(&s->lock);
+	struct entry *e = find_locked(s, name);
+	assert(e && e->row.by_kind[k] > 0);
+	e->row.by_kind[k]--;
+	if (is_empty(&e->row)) {
+		HASH_DEL(s->entries, e);
+		free(e);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct census_row census_get(struct census *c, struct slice name)
+{
+	struct shard *s = shard_of(c, name);
+	struct census_row row = {0};
+
+	pthread_mutex_lock(&s->lock);
+	struct entry *e = find_locked(s, name);
+	if (e)
+		row = e->row;
+	pthread_mutex_unlock(&s->lock);
+	return row;
+}
+
+uint32_t census_total(struct census *c, struct slice name)
+{
+	struct census_row row = census_get(c, name);
+	uint32_t n = 0;
+
+	for (size_t k = 0; k < KIND_COUNT; k++)
+		n += row.by_kind[k];
+	return n;
+}
+
+void census_each(struct census *c, struct slice prefix,
+		 void (*row)(void *arg, struct slice channel, const struct census_row *), void *arg)
+{
+	for (size_t i = 0; i < SHARDS; i++) {
+		struct shard *s = &c->shards[i];
+		struct entry *e, *next;
+
+		pthread_mutex_lock(&s->lock);
+		HASH_ITER (hh, s->entries, e, next) {
+			if (e->name_n >= prefix.n && memcmp(e->name, prefix.p, prefix.n) == 0)
+				row(arg, slice_make(e->name, e->name_n), &e->row);
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
+}

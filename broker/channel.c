@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel: subscribers and recent messages of one channel on one hub.
+ *
+ * DESIGN: recent is a ring that only ever loses its oldest entries (then covers_after moves up) and is filled from
+ * its newest end by the fan-out. Warming puts older entries in front, once, when the read from the log ends exactly
+ * where the ring begins. What recent takes is counted per channel and per hub, frames included, and
+ * bounded by both: when the hub's total is reached, idle channels are forgotten first, then every channel that
+ * grows pays with its own oldest entries.
+ *
+ * life: made by channel_get; idle while nobody subscribes; freed by channel_expire_idle only, so a pointer is
+ * good as long as somebody is subscribed or a warming read is under way.
+ */
+#include "broker/channel.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "broker/recovery.h"
+
+#define RECENT_ROOM_MIN 8
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct channel *channel_find(struct hub *h, struct slice name)
+{
+	struct channel *ch = NULL;
+
+	HASH_FIND(hh, h->channels, name.p, name.n, ch);
+	return ch;
+}
+
+static void set_idle(struct channel *ch)
+{
+	struct hub *h = ch->hub;
+
+	ch->idle_since_ms = loop_now_ms(h->loop);
+	TAILQ_INSERT_TAIL(&h->idle, ch, idle);
+	h->idle_n++;
+	if (!loop_timer_is_set(&h->idle_timer))
+		loop_timer_set(h->loop, &h->idle_timer, h->limits.idle_channel_ms);
+}
+
+static void unset_idle(struct channel *ch)
+{
+	TAILQ_REMOVE(&ch->hub->idle, ch, idle);
+	ch->hub->idle_n--;
+}
+
+struct channel *channel_get(struct hub *h, struct slice name)
+{
+	struct channel *ch = channel_find(h, name);
+
+	if (ch)
+		return ch;
+	assert(name.n >= 1 && name.n <= 255);
+	ch = xcalloc(1, sizeof(*ch) + name.n);
+	ch->hub = h;
+	ch->covers_after = h->head;
+	ch->is_whole = h->head == 0;
+	ch->name_n = (uint8_t)name.n;
+	memcpy(ch->name, name.p, name.n);
+	TAILQ_INIT(&ch->waiters);
+	channel_take_options(ch);
+	HASH_ADD_KEYPTR(hh, h->channels, ch->name, ch->name_n, ch);
+	set_idle(ch);
+	count_inc(h->counters, COUNTER_CHANNELS_ACTIVE);
+	return ch;
+}
+
+static void account(struct channel *ch, int64_t bytes)
+{
+	ch->recent_bytes += (size_t)bytes;
+	ch->hub->recent_bytes += (size_t)bytes;
+	count_add(ch->hub->counters, COUNTER_RECENT_BYTES, bytes);
+}
+
+static void forget_oldest(struct channel *ch)
+{
+	struct recent *r = channel_recent(ch, 0);
+	size_t bytes = message_size(r->message);
+
+	for (size_t f = 0; f < FORMAT_COUNT; f++) {
+		if (r->frames[f])
+			bytes += sizeof(struct frame) + r->frames[f]->n;
+		r->frames[f] = frame_unref(r->frames[f]);
+	}
+	account(ch, -(int64_t)bytes);
+	ch->covers_after = r->message->seq;
+	ch->is_whole = false;
+	r->message = message_unref(r->message);
+	ch->recent_first = (ch->recent_first + 1) & (ch->recent_room - 1);
+	ch->recent_n--;
+}
+
+static void channel_free(struct channel *ch)
+{
+	assert(ch->subscription_n == 0 && TAILQ_EMPTY(&ch->waiters));
+	unset_idle(ch);
+	HASH_DELETE(hh, ch->hub->channels, ch);
+	count_add(ch->hub->counters, COUNTER_CHANNELS_ACTIVE, -1);
+	if (ch->query)
+		ch->query->owner = NULL;
+	while (ch->recent_n)
+		forget_oldest(ch);
+	free(ch->recent);
+	free(ch->subscriptions);
+	free(ch);
+}
+
+void channel_expire_idle(struct hub *h, bool everything)
+{
+	uint64_t now = loop_now_ms(h->loop);
+	struct channel *ch;
+
+	while ((ch = TAILQ_FIRST(&h->idle)) != NULL) {
+		if (!everything && h->idle_n <= h->limits.idle_channels &&
+		    ch->idle_since_ms + h->limits.idle_channel_ms > now)
+			break;
+		channel_free(ch);
+	}
+	if (ch && !everything)
+		loop_timer_set(h->loop, &h->idle_timer,
+			       ch->idle_since_ms + h->limits.idle_channel_ms - now);
+}
+
+/* --- subscriptions --------------------------------------------------------------------------- */
+
+void channel_attach(struct channel *ch, struct subscription *s)
+{
+	if (ch->subscription_n == 0)
+		unset_idle(ch);
+	if (ch->subscription_n == ch->subscription_room) {
+		ch->subscription_room = ch->subscription_room ? ch->subscription_room * 2 : 1;
+		ch->subscriptions = xrealloc(ch->subscriptions, ch->subscription_room *
+									sizeof(*ch->subscriptions));
+	}
+	s->channel = ch;
+	s->slot = ch->subscription_n;
+	ch->subscriptions[ch->subscription_n++] = s;
+	count_inc(ch->hub->counters, COUNTER_SUBSCRIPTIONS);
+	census_enter(ch->hub->census, channel_name(ch), s->subscriber->ops->kind);
+}
+
+void channel_detach(struct subscription *s)
+{
+	struct channel *ch = s->channel;
+	struct subscription *last = ch->subscriptions[--ch->subscription_n];
+
+	census_leave(ch->hub->census, channel_name(ch), s->subscriber->ops->kind);
+	count_add(ch->hub->counters, COUNTER_SUBSCRIPTIONS, -1);
+	ch->subscriptions[s->slot] = last;
+	last->slot = s->slot;
+	s->channel = NULL;
+	if (ch->subscription_n == 0) {
+		/* Give back what a crowd needed. */
+		free(ch->subscriptions);
+		ch->subscriptions = NULL;
+		ch->subscription_room = 0;
+		set_idle(ch);
+	}
+}
+
+/* --- recent ---------------------------------------------------------------------------------- */
+
+static void grow_recent(struct channel *ch, uint32_t room)
+{
+	struct recent *bigger = xcalloc(room, sizeof(*bigger));
+
+	for (uint32_t i = 0; i < ch->recent_n; i++)
+		bigger[i] = *channel_recent(ch, i);
+	free(ch->recent);
+	ch->recent = bigger;
+	ch->recent_room = room;
+	ch->recent_first = 0;
+}
+
+/* Make the channel and the hub keep their limits. The newest message stays, unless the hub is full. */
+static void keep_limits(struct channel *ch)
+{
+	struct hub *h = ch->hub;
+
+	while (ch->recent_n > 1 &&
+	       (ch->recent_n > h->limits.recent_count || ch->recent_bytes > h->limits.recent_bytes ||
+		(ch->keep_count && ch->recent_n > ch->keep_count)))
+		forget_oldest(ch);
+	if (h->recent_bytes <= h->limits.recent_total_bytes)
+		return;
+	struct channel *idle, *next;
+	TAILQ_FOREACH_SAFE(idle, &h->idle, idle, next) {
+		if (h->recent_bytes <= h->limits.recent_total_bytes)
+			return;
+		if (idle != ch)
+			channel_free(idle);
+	}
+	while (ch->recent_n > 0 && h->recent_bytes > h->limits.recent_total_bytes)
+		forget_oldest(ch);
+}
+
+struct recent *channel_remember(struct channel *ch, struct message *m)
+{
+	assert(m->seq > ch->covers_after);
+	if (ch->recent_n == ch->recent_room)
+		grow_recent(ch, ch->recent_room ? ch->recent_room * 2 : RECENT_ROOM_MIN);
+	ch->recent_n++;
+	struct recent *r = channel_recent(ch, ch->recent_n - 1);
+	memset(r, 0, sizeof(*r));
+	r->message = message_ref(m);
+	account(ch, (int64_t)message_size(m));
+	keep_limits(ch);
+	return ch->recent_n ? channel_recent(ch, ch->recent_n - 1) : NULL;
+}
+
+void channel_expire_old(struct channel *ch)
+{
+	if (!ch->keep_age_ms || !ch->recent_n)
+		return;
+	int64_t oldest = clock_wall_ms() - (int64_t)ch->keep_age_ms;
+
+	while (ch->recent_n && channel_recent(ch, 0)->message->ts_ms < oldest)
+		forget_oldest(ch);
+}
+
+void channel_forget(struct channel *ch)
+{
+	while (ch->recent_n)
+		forget_oldest(ch);
+	ch->covers_after = ch->hub->head;
+	/* What a read under way brings is of before: it will not meet the ring any more. */
+	ch->is_whole = ch->query == NULL;
+}
+
+void channel_take_options(struct channel *ch)
+{
+	const struct namespace *ns = namespace_find(ch->hub->namespaces, channel_name(ch));
+
+	ch->keep_count = ns->history_count;
+	ch->keep_age_ms = ns->history_age_ms;
+}
+
+uint32_t channel_recent_after(struct channel *ch, uint64_t after)
+{
+	uint32_t low = 0, high = ch->recent_n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (channel_recent(ch, mid)->message->seq > after)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+struct frame *channel_frame(struct channel *ch, struct recent *r, const struct subscriber_ops *ops)
+{
+	struct frame *f = r->frames[ops->format];
+
+	if (!f) {
+		f = r->frames[ops->format] = ops->encode(r->message, &ch->hub->epoch);
+		account(ch, (int64_t)(sizeof(*f) + f->n));
+		count_inc(ch->hub->counters, COUNTER_ENCODED);
+	}
+	return f;
+}
+
+/* --- warming --------------------------------------------------------------------------------- */
+
+/* Put the rows of a complete read, which ends where recent begins, in front of it. */
+static void prepend(struct channel *ch, struct query *q)
+{
+	const struct store_range *range = &q->ranges[0].range;
+	uint32_t room = RECENT_ROOM_MIN;
+	uint32_t live_n = ch->recent_n;
+
+	while (room < q->row_n + live_n)
+		room *= 2;
+	struct recent *ring = xcalloc(room, sizeof(*ring));
+	int64_t bytes = 0;
+	for (size_t i = 0; i < q->row_n; i++) {
+		ring[i].message = message_ref(q->rows[i]);
+		bytes += (int64_t)message_size(q->rows[i]);
+	}
+	for (uint32_t i = 0; i < live_n; i++)
+		ring[q->row_n + i] = *channel_recent(ch, i);
+	free(ch->recent);
+	ch->recent = ring;
+	ch->recent_room = room;
+	ch->recent_first = 0;
+	ch->recent_n = (uint32_t)q->row_n + live_n;
+	ch->covers_after = range->after > range->floor ? range->after : range->floor;
+	/* Fewer than were asked for: that is all there is. */
+	ch->is_whole = q->row_n < range->last;
+	account(ch, bytes);
+	keep_limits(ch);
+}
+
+static void warm_done(struct query *q)
+{
+	struct channel *ch = q->owner;
+
+	if (ch) {
+		ch->query = NULL;
+		ch->warmth = CHANNEL_WARM;
+		/* A purge or trim may have passed by: only a read that meets the ring exactly is used. */
+		if (q->error == 0 && q->reached == q->upto && ch->covers_after == q->upto)
+			prepend(ch, q);
+		/* A crowd that waits is stepped from here; ch may lose its last subscriber, but it is not freed before
+		 * the idle timer fires. */
+		recovery_wake(&ch->waiters);
+	}
+	query_free(q);
+}
+
+void channel_warm(struct channel *ch)
+{
+	struct hub *h = ch->hub;
+
+	if (ch->warmth != CHANNEL_COLD)
+		return;
+	ch->warmth = CHANNEL_WARM;
+	if (h->limits.recent_count == 0)
+		return;
+	struct query *q = query_new(1);
+	query_set_channel(q, 0, channel_name(ch));
+	q->ranges[0].range.last = (uint32_t)h->limits.recent_count;
+	q->upto = ch->covers_after;
+	q->row_max = h->limits.recent_count;
+	q->byte_max = h->limits.recent_bytes;
+	q->reply_to = h->mailbox;
+	q->done = warm_done;
+	q->owner = ch;
+	if (history_query(h->history, q) != 0) {
+		/* The readers have more than enough to do: later is as good, and it is only a saving. */
+		query_free(q);
+		return;
+	}
+	ch->query = q;
+	ch->warmth = CHANNEL_WARMING;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel: one hub's view of a channel: its subscribers and its newest messages ("recent"), with the frames
+ * already made of them. Recent covers every message after `covers_after`, without a hole: a subscriber whose
+ * cursor is at or behind nothing older is served from memory.
+ *
+ * Made by the first subscriber; kept for a while after the last one has left, so that a client between two polls
+ * finds its history in memory. `warm`: filled once from the log, so that a crowd that returns after a
+ * restart costs one read.
+ * Thread: the hub's. Inside broker/ only.
+ */
+#ifndef BROKER_CHANNEL_H
+#define BROKER_CHANNEL_H
+
+#include "base/frame.h"
+#include "base/map.h"
+#include "broker/hub.h"
+
+struct subscription {
+	struct subscriber *subscriber;
+	struct channel *channel;
+	uint64_t from;      /* wants seq > from; see subscriber.pos */
+	uint32_t slot;      /* index in channel->subscriptions */
+	uint32_t last;      /* not 0: START_LAST, not yet resolved into from */
+	uint32_t next;      /* scratch of one merge: index into channel->recent */
+	bool from_oldest;   /* starts with the oldest there is, not yet resolved into from */
+	uint8_t gap_reason; /* of gap_from */
+	char *gap_from;     /* a cursor that was no good, to be told with the first data; owned */
+	STAILQ_ENTRY(subscription) link; /* of its subscriber */
+};
+
+struct recent {
+	struct message *message;
+	struct frame *frames[FORMAT_COUNT]; /* made when first needed */
+};
+
+enum warmth { CHANNEL_COLD, CHANNEL_WARMING, CHANNEL_WARM };
+
+struct channel {
+	struct hub *hub;
+	UT_hash_handle hh;
+	struct subscription **subscriptions; /* dense, unordered: the fan-out walks it */
+	uint32_t subscription_n, subscription_room;
+
+	struct recent *recent; /* ring of recent_room entries, a power of two */
+	uint32_t recent_room, recent_first, recent_n;
+	size_t recent_bytes;
+	uint64_t covers_after;
+	bool is_whole; /* recent holds all that is retained: nothing older can be had */
+	uint64_t keep_count;  /* retention of the namespace: recent keeps no more either */
+	uint64_t keep_age_ms;
+	uint8_t warmth;
+	struct query *query; /* while WARMING */
+	struct subscriber_waiters waiters;
+
+	uint64_t idle_since_ms; /* on hub->idle while without subscribers */
+	TAILQ_ENTRY(channel) idle;
+	uint8_t name_n;
+	char name[];
+};
+
+/* Find or make. */
+struct channel *channel_get(struct hub *h, struct slice name);
+struct channel *channel_find(struct hub *h, struct slice name);
+void channel_attach(struct channel *ch, struct subscription *s);
+void channel_detach(struct subscription *s);
+static inline struct slice channel_name(const struct channel *ch)
+{
+	return slice_make(ch->name, ch->name_n);
+}
+
+/* Remember a stored message as the newest; takes a reference. NULL when the limits leave no room for it. */
+struct recent *channel_remember(struct channel *ch, struct message *m);
+/* i-th oldest, 0 ≤ i < recent_n. */
+static inline struct recent *channel_recent(struct channel *ch, uint32_t i)
+{
+	return &ch->recent[(ch->recent_first + i) & (ch->recent_room - 1)];
+}
+/* Index of the first recent message with seq > after; recent_n when there is none. */
+uint32_t channel_recent_after(struct channel *ch, uint64_t after);
+/* The frame of a recent message for this kind of subscriber, made now if need be; borrowed. */
+struct frame *channel_frame(struct channel *ch, struct recent *r, const struct subscriber_ops *ops);
+/* Fill recent from the log, once; subscribers on ch->waiters are stepped when it is done. */
+void channel_warm(struct channel *ch);
+
+/* Drop recent messages that are older than the namespace keeps. */
+void channel_expire_old(struct channel *ch);
+/* Drop all recent messages: they were purged from the log. */
+void channel_forget(struct channel *ch);
+/* Read the options of the channel's namespace again. */
+void channel_take_options(struct channel *ch);
+
+/* hub's housekeeping: forget channels that have been idle too long; all of them when everything is set. */
+void channel_expire_idle(struct hub *h, bool everything);
+
+#endif

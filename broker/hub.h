@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hub: one worker's map channel → subscribers, its recent messages, and the fan-out. Hubs share
+ * nothing but sealed messages (and the census, off the hot path). The way in is hub_deliver(), one call
+ * per committed batch; the way out is subscriber_ops.send().
+ * Thread: the worker's.
+ */
+#ifndef BROKER_HUB_H
+#define BROKER_HUB_H
+
+#include "base/counters.h"
+#include "base/loop.h"
+#include "base/mailbox.h"
+#include "base/namespace.h"
+#include "broker/subscriber.h"
+#include "store/history.h"
+
+#define HUB_MAGIC 0x48554221u
+
+struct channel;
+
+struct hub_limits {
+	size_t channels_per_subscriber;
+	size_t message_bytes;
+	uint32_t last_max;
+	size_t recent_count;       /* messages kept in memory per active channel … */
+	size_t recent_bytes;       /* … and their bytes */
+	size_t recent_total_bytes; /* of all channels of this hub */
+	size_t page_rows;          /* one page read from the log */
+	size_t page_bytes;
+	uint64_t idle_channel_ms;  /* a channel without subscribers keeps its recent messages so long */
+	size_t idle_channels;      /* … and there are at most so many of them */
+};
+
+struct hub {
+	unsigned magic;
+	struct loop *loop;
+	struct history *history;
+	struct mailbox *mailbox; /* where answers to this worker come */
+	struct census *census;
+	struct counters *counters;
+	struct namespace_table *namespaces; /* a reference; swapped on reload */
+	struct epoch epoch;
+	struct hub_limits limits;
+
+	/* private */
+	uint64_t head; /* newest seq announced to this worker */
+	struct channel *channels;
+	TAILQ_HEAD(channel_list, channel) idle; /* channels without subscribers, longest idle first */
+	size_t idle_n;
+	size_t recent_bytes;
+	struct subscriber_waiters retries; /* the reader's queue was full */
+	struct subscriber_waiters ahead;   /* their cursor is newer than this worker's head */
+	struct loop_timer retry_timer;
+	struct loop_timer idle_timer;
+};
+
+struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *mailbox,
+		    struct census *census, struct namespace_table *namespaces,
+		    struct counters *counters, const struct hub_limits *limits);
+/* All subscribers must be gone. */
+void hub_free(struct hub *h);
+/* Takes a reference on the table, drops the old one. */
+void hub_set_namespaces(struct hub *h, struct namespace_table *t);
+
+/* Fan a committed batch out. */
+void hub_deliver(struct hub *h, const struct batch *b);
+
+/* The channel was purged: what is remembered of it goes too. */
+void hub_forget(struct hub *h, struct slice channel);
+
+#endif

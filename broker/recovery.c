@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * recovery: history and live joined without hole or repeat.
+ *
+ * DESIGN: no live message is ever buffered for a subscriber that catches up; it only has a position. Recent history of
+ * its channels is filled by the fan-out whether it listens or not. So one rule does all: while the recent messages of all
+ * its channels reach back to its position, merge from memory; when the merge has reached the hub's head, it is live,
+ * for nothing can be announced between (one thread). While they do not, ask the log for the next page and look again.
+ * A subscriber that is slower than the publishers simply keeps asking: memory does not grow, order does not change,
+ * and if retention overtakes it, the page says so (floor) and it is told of the gap.
+ *
+ * Never call back into a transport's close from here: ops only queue.
+ */
+#include "broker/recovery.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "broker/channel.h"
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+static void wait_on(struct subscriber *s, struct subscriber_waiters *list)
+{
+	assert(!s->is_waiting);
+	s->is_waiting = true;
+	s->wait_list = list;
+	TAILQ_INSERT_TAIL(list, s, waiting);
+}
+
+static void wait_no_more(struct subscriber *s)
+{
+	if (!s->is_waiting)
+		return;
+	TAILQ_REMOVE(s->wait_list, s, waiting);
+	s->is_waiting = false;
+	s->wait_list = NULL;
+}
+
+void recovery_wake(struct subscriber_waiters *list)
+{
+	struct subscriber *s, *last = TAILQ_LAST(list, subscriber_waiters);
+
+	while (last && (s = TAILQ_FIRST(list)) != NULL) {
+		bool was_last = s == last;
+
+		wait_no_more(s);
+		recovery_step(s);
+		if (was_last)
+			break;
+	}
+}
+
+void recovery_cancel(struct subscriber *s)
+{
+	wait_no_more(s);
+	if (s->query) {
+		s->query->owner = NULL;
+		s->query = NULL;
+	}
+}
+
+/* --- opening and gaps -------------------------------------------------------------------------- */
+
+static uint64_t cursor_of(const struct subscription *sub)
+{
+	return sub->from > sub->subscriber->pos ? sub->from : sub->subscriber->pos;
+}
+
+static void open_once(struct subscriber *s)
+{
+	if (s->is_opened)
+		return;
+	s->is_opened = true;
+	if (s->ops->opened)
+		s->ops->opened(s, subscriber_position(s));
+}
+
+static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from, uint64_t to,
+		     uint64_t oldest)
+{
+	static const enum counter_id counters[] = {
+		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,
+		[GAP_RETENTION] = COUNTER_GAPS_RETENTION,
+		[GAP_INVALID] = COUNTER_GAPS_INVALID,
+	};
+	struct subscriber *s = sub->subscriber;
+	struct gap g = {channel_name(sub->channel), from, to, oldest, reason};
+
+	count_inc(s->hub->counters, counters[reason]);
+	s->ops->gap(s, &g);
+}
+
+/* What the log or memory said about the beginning of a channel: where this subscription really starts. */
+struct beginning {
+	uint64_t after;  /* for START_LAST */
+	uint64_t floor;  /* everything up to here is gone */
+	uint64_t oldest; /* 0: nothing there */
+};
+
+static void settle(struct subscription *sub, const struct beginning *b, bool tell)
+{
+	struct subscriber *s = sub->subscriber;
+	uint64_t at = cursor_of(sub);
+	char id[ID_TEXT_MAX];
+
+	if (!tell) {
+		/* First pass: positions only, so that `opened` can say where delivery starts. */
+		if (sub->last)
+			sub->from = b->after > b->floor ? b->after : b->floor;
+		else if (sub->from_oldest && b->floor > sub->from)
+			sub->from = b->floor;
+		return;
+	}
+	if (sub->gap_from) {
+		tell_gap(sub, sub->gap_reason, slice_str(sub->gap_from), 0, b->oldest);
+		free(sub->gap_from);
+		sub->gap_from = NULL;
+	} else if (!sub->from_oldest && !sub->last && b->floor > at) {
+		size_t n = id_format(id, &s->hub->epoch, at);
+
+		tell_gap(sub, GAP_RETENTION, slice_make(id, n), b->floor, b->oldest);
+		sub->from = b->floor;
+	}
+	sub->from_oldest = false;
+	sub->last = 0;
+}
+
+/* --- from memory ------------------------------------------------------------------------------- */
+
+static bool memory_covers(const struct subscription *sub)
+{
+	const struct channel *ch = sub->channel;
+
+	if (sub->last)
+		return ch->is_whole || ch->recent_n >= sub->last;
+	if (sub->from_oldest)
+		return ch->is_whole;
+	return cursor_of(sub) >= ch->covers_after;
+}
+
+static struct beginning beginning_in_memory(struct subscription *sub)
+{
+	struct channel *ch = sub->channel;
+	struct beginning b = {.floor = ch->covers_after};
+
+	if (ch->recent_n)
+		b.oldest = channel_recent(ch, 0)->message->seq;
+	b.after = ch->covers_after;
+	if (sub->last && ch->recent_n > sub->last)
+		b.after = channel_recent(ch, ch->recent_n - sub->last - 1)->message->seq;
+	return b;
+}
+
+static void settle_from_memory(struct subscriber *s)
+{
+	struct subscription *sub;
+
+	for (int tell = 0; tell <= 1; tell++) {
+		STAILQ_FOREACH(sub, &s->subscriptions, link) {
+			struct beginning b = beginning_in_memory(sub);
+
+			if (sub->last || sub->from_oldest)
+				settle(sub, &b, tell);
+		}
+		if (!tell)
+			open_once(s);
+	}
+}
+
+/* The subscription whose next recent message is the oldest of all; NULL: all have been given. */
+static struct subscription *next_in_memory(struct subscriber *s)
+{
+	struct subscription *sub, *best = NULL;
+	uint64_t best_seq = UINT64_MAX;
+
+	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+		if (sub->next == sub->channel->recent_n)
+			continue;
+		uint64_t seq = channel_recent(sub->channel, sub->next)->message->seq;
+		if (seq < best_seq) {
+			best_seq = seq;
+			best = sub;
+		}
+	}
+	return best;
+}
+
+/* Merge what memory holds. True: the hub's head is reached. */
+static bool feed_from_memory(struct subscriber *s)
+{
+	struct subscription *sub;
+	int64_t n = 0;
+
+	STAILQ_FOREACH(sub, &s->subscriptions, link)
+		sub->next = channel_recent_after(sub->channel, cursor_of(sub));
+	while ((sub = next_in_memory(s)) != NULL) {
+		struct recent *r = channel_recent(sub->channel, sub->next);
+
+		if (s->ops->send(s, channel_frame(sub->channel, r, s->ops)) != 0) {
+			s->is_full = true;
+			break;
+		}
+		s->pos = r->message->seq;
+		sub->next++;
+		n++;
+	}
+	count_add(s->hub->counters, COUNTER_REPLAYED_MEMORY, n);
+	return !s->is_full;
+}
+
+static void become_live(struct subscriber *s)
+{
+	s->state = SUB_LIVE;
+	count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
+	if (s->ops->live)
+		s->ops->live(s);
+}
+
+/* --- from the log ------------------------------------------------------------------------------ */
+
+static void settle_from_log(struct subscriber *s, struct query *q)
+{
+	for (int tell = 0; tell <= 1; tell++) {
+		struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
+
+		for (size_t i = 0; i < q->range_n; i++, sub = STAILQ_NEXT(sub, link)) {
+			const struct store_range *r = &q->ranges[i].range;
+			struct beginning b = {r->after, r->floor, r->oldest};
+
+			settle(sub, &b, tell);
+		}
+		if (!tell)
+			open_once(s);
+	}
+}
+
+static void feed_from_log(struct subscriber *s, struct query *q)
+{
+	size_t i;
+
+	for (i = 0; i < q->row_n; i++) {
+		struct message *m = q->rows[i];
+		struct frame *f = s->ops->encode(m, &s->hub->epoch);
+		int rc = s->ops->send(s, f);
+
+		frame_unref(f);
+		if (rc != 0) {
+			s->is_full = true;
+			break;
+		}
+		s->pos = m->seq;
+	}
+	if (!s->is_full)
+		s->pos = q->reached;
+	count_add(s->hub->counters, COUNTER_ENCODED, (int64_t)i);
+	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, (int64_t)i);
+}
+
+static void rows_came(struct query *q)
+{
+	struct subscriber *s = q->owner;
+
+	if (s) {
+		CHECK_OBJ(s, SUBSCRIBER_MAGIC);
+		s->query = NULL;
+		if (q->error) {
+			s->ops->failed(s, FAULT_STORE_UNAVAILABLE);
+		} else {
+			settle_from_log(s, q);
+			feed_from_log(s, q);
+			recovery_step(s);
+		}
+	}
+	query_free(q);
+}
+
+static void ask_log(struct subscriber *s)
+{
+	struct hub *h = s->hub;
+	struct query *q = query_new(s->channel_n);
+	struct subscription *sub;
+	size_t i = 0;
+
+	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+		query_set_channel(q, i, channel_name(sub->channel));
+		q->ranges[i].range.after = cursor_of(sub);
+		q->ranges[i].range.last = sub->last;
+		i++;
+	}
+	q->upto = h->head;
+	q->row_max = h->limits.page_rows;
+	q->byte_max = h->limits.page_bytes;
+	q->reply_to = h->mailbox;
+	q->done = rows_came;
+	q->owner = s;
+	if (history_query(h->history, q) == 0) {
+		s->query = q;
+		return;
+	}
+	query_free(q);
+	wait_on(s, &h->retries);
+	if (!loop_timer_is_set(&h->retry_timer))
+		loop_timer_set(h->loop, &h->retry_timer, 100);
+}
+
+/* --- the step ---------------------------------------------------------------------------------- */
+
+enum source { FROM_MEMORY, FROM_LOG, MUST_WAIT };
+
+/* Where the next messages can be had. A channel that was never read from the log is read once for everybody. */
+static enum source survey(struct subscriber *s)
+{
+	enum source source = FROM_MEMORY;
+	struct subscription *sub;
+
+	if (s->hub->head < s->not_before) {
+		wait_on(s, &s->hub->ahead);
+		return MUST_WAIT;
+	}
+	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+		struct channel *ch = sub->channel;
+
+		channel_expire_old(ch);
+		if (memory_covers(sub))
+			continue;
+		channel_warm(ch);
+		if (ch->warmth == CHANNEL_WARMING) {
+			wait_on(s, &ch->waiters);
+			return MUST_WAIT;
+		}
+		source = FROM_LOG;
+	}
+	return source;
+}
+
+void recovery_step(struct subscriber *s)
+{
+	while (s->state == SUB_CATCHING_UP && !s->is_full && !s->is_waiting && !s->query) {
+		switch (survey(s)) {
+		case MUST_WAIT:
+			return;
+		case FROM_LOG:
+			ask_log(s);
+			return;
+		case FROM_MEMORY:
+			settle_from_memory(s);
+			if (feed_from_memory(s))
+				become_live(s);
+			break;
+		}
+	}
+}
+
+void recovery_fall_behind(struct subscriber *s, uint64_t seq)
+{
+	uint64_t dropped = s->ops->rewind(s);
+
+	assert(s->state == SUB_LIVE);
+	s->pos = (dropped && dropped < seq ? dropped : seq) - 1;
+	s->state = SUB_CATCHING_UP;
+	s->is_full = true;
+	count_inc(s->hub->counters, COUNTER_SLOW);
+	count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * recovery: the splice of history and live. One step feeds a subscriber from memory or asks the log, until it
+ * is full, waits for an answer, or is live.
+ * Thread: the hub's. Inside broker/ only.
+ */
+#ifndef BROKER_RECOVERY_H
+#define BROKER_RECOVERY_H
+
+#include "broker/hub.h"
+
+/* Go on feeding a CATCHING_UP subscriber. Does nothing while it is full or waits. */
+void recovery_step(struct subscriber *s);
+/* A live subscriber could not take the message (its seq; it was not queued). */
+void recovery_fall_behind(struct subscriber *s, uint64_t seq);
+/* Forget what is under way: the subscriptions changed, or the subscriber goes. */
+void recovery_cancel(struct subscriber *s);
+/* Step everybody on the list; they may come to stand on it again. */
+void recovery_wake(struct subscriber_waiters *list);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * subscriber: joining and leaving channels. DESIGN: a subscriber has one position for all its channels. When a
+ * channel with an older start is added to a live subscriber, the others are pinned where they are (`from`) and the
+ * subscriber goes back to catching up from the start of the new one; messages keep log order from there on, and the
+ * last id the client has seen resumes everything without loss. Delivery itself is in recovery.c and hub.c.
+ */
+#include "broker/subscriber.h"
+
+#include <stdlib.h>
+
+#include "base/utf8.h"
+#include "base/xalloc.h"
+#include "broker/channel.h"
+#include "broker/recovery.h"
+
+#define GAP_FROM_MAX 128 /* a cursor that is no good is repeated to the client up to this length */
+
+const char *gap_reason_name(enum gap_reason r)
+{
+	static const char *const names[] = {"epoch", "retention", "invalid"};
+
+	assert(r < ARRAY_LEN(names));
+	return names[r];
+}
+
+void subscriber_init(struct subscriber *s, struct hub *hub, const struct subscriber_ops *ops)
+{
+	*s = (struct subscriber){.magic = SUBSCRIBER_MAGIC, .hub = hub, .ops = ops};
+	STAILQ_INIT(&s->subscriptions);
+}
+
+static void subscription_free(struct subscription *sub)
+{
+	channel_detach(sub);
+	free(sub->gap_from);
+	free(sub);
+}
+
+void subscriber_fini(struct subscriber *s)
+{
+	struct subscription *sub;
+
+	if (s->magic == 0)
+		return;
+	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
+	recovery_cancel(s);
+	while ((sub = STAILQ_FIRST(&s->subscriptions)) != NULL) {
+		STAILQ_REMOVE_HEAD(&s->subscriptions, link);
+		subscription_free(sub);
+	}
+	if (s->state == SUB_CATCHING_UP)
+		count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
+	s->magic = 0;
+}
+
+static struct subscription *find(const struct subscriber *s, struct slice name)
+{
+	struct subscription *sub;
+
+	STAILQ_FOREACH(sub, &s->subscriptions, link)
+		if (slice_eq(channel_name(sub->channel), name))
+			return sub;
+	return NULL;
+}
+
+bool subscriber_has(const struct subscriber *s, struct slice name)
+{
+	return find(s, name) != NULL;
+}
+
+struct start_point start_resolve(const struct hub *h, const struct start *start)
+{
+	uint64_t seq;
+
+	switch (start->kind) {
+	case START_NOW:
+		break;
+	case START_ALL:
+		return (struct start_point){.from_oldest = true};
+	case START_LAST:
+		if (start->last == 0)
+			break;
+		return (struct start_point){.last = start->last < h->limits.last_max
+							 ? start->last
+							 : h->limits.last_max};
+	case START_AFTER:
+		switch (id_parse(start->since, &h->epoch, &seq)) {
+		case ID_VALID:
+			/* Another worker may be a batch ahead of this one: only what nobody gave out is invalid. */
+			if (seq <= history_head(h->history))
+				return (struct start_point){.from = seq};
+			return (struct start_point){.from_oldest = true, .is_bad = true, .reason = GAP_INVALID};
+		case ID_FOREIGN_EPOCH:
+			return (struct start_point){.from_oldest = true, .is_bad = true, .reason = GAP_EPOCH};
+		case ID_MALFORMED:
+			return (struct start_point){.from_oldest = true, .is_bad = true, .reason = GAP_INVALID};
+		}
+	}
+	return (struct start_point){.from = history_head(h->history)};
+}
+
+static void subscribe(struct subscriber *s, struct slice name, const struct start_point *r, struct slice since)
+{
+	struct subscription *sub = xcalloc(1, sizeof(*sub));
+
+	sub->subscriber = s;
+	sub->from = r->from;
+	sub->last = r->last;
+	sub->from_oldest = r->from_oldest;
+	if (r->is_bad) {
+		bool can_repeat = since.n <= GAP_FROM_MAX && utf8_is_valid(since.p, since.n);
+
+		sub->gap_reason = (uint8_t)r->reason;
+		sub->gap_from = can_repeat ? xstrndup(since.p, since.n) : xstrdup("");
+	}
+	channel_attach(channel_get(s->hub, name), sub);
+	STAILQ_INSERT_TAIL(&s->subscriptions, sub, link);
+	s->channel_n++;
+}
+
+int subscriber_check(const struct hub *h, const struct slice *names, size_t n, size_t held, bool is_admin,
+		     struct fault *fault)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *wrong = channel_name_problem(names[i]);
+
+		if (wrong)
+			return fault_set(fault, FAULT_BAD_CHANNEL, "channel name: %s", wrong);
+		if (!is_admin && namespace_find(h->namespaces, names[i])->subscribe != ACCESS_ANYONE)
+			return fault_set(fault, FAULT_FORBIDDEN,
+					 "subscribing to %.*s is not open to everyone here",
+					 SLICE_ARG(names[i]));
+	}
+	if (held + n > h->limits.channels_per_subscriber)
+		return fault_set(fault, FAULT_TOO_MANY_CHANNELS,
+				 "at most %zu channels for one subscription",
+				 h->limits.channels_per_subscriber);
+	return 0;
+}
+
+/* Make the position of each channel its own, so that the common one can go back for a new channel. */
+static void pin_positions(struct subscriber *s)
+{
+	uint64_t pos = s->state == SUB_LIVE ? s->hub->head : s->pos;
+	struct subscription *sub;
+
+	if (s->state != SUB_NEW)
+		STAILQ_FOREACH(sub, &s->subscriptions, link)
+			if (sub->from < pos)
+				sub->from = pos;
+	s->pos = 0;
+}
+
+static void open_now(struct subscriber *s)
+{
+	s->state = SUB_LIVE;
+	if (!s->is_opened) {
+		s->is_opened = true;
+		if (s->ops->opened)
+			s->ops->opened(s, s->hub->head);
+	}
+	if (s->ops->live)
+		s->ops->live(s);
+}
+
+int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
+		   const struct start *start, bool is_admin, struct fault *fault)
+{
+	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
+	loop_assert(s->hub->loop);
+	size_t fresh = 0;
+	for (size_t i = 0; i < n; i++)
+		fresh += !find(s, names[i]);
+	int rc = subscriber_check(s->hub, names, n, s->channel_n - (n - fresh), is_admin, fault);
+	if (rc)
+		return rc;
+	/* Somebody may have been told of a message that this worker has not got yet: it counts as past here too. */
+	s->not_before = history_head(s->hub->history);
+	struct start_point r = start_resolve(s->hub, start);
+	bool needs_history = r.last || r.from_oldest || r.from != s->hub->head || s->not_before > s->hub->head;
+
+	if (needs_history || s->state == SUB_CATCHING_UP) {
+		recovery_cancel(s);
+		pin_positions(s);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!find(s, names[i]))
+			subscribe(s, names[i], &r, start->since);
+	if (!needs_history && s->state == SUB_NEW) {
+		open_now(s);
+	} else if (needs_history || s->state == SUB_CATCHING_UP) {
+		if (s->state != SUB_CATCHING_UP)
+			count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+		s->state = SUB_CATCHING_UP;
+		recovery_step(s);
+	}
+	return 0;
+}
+
+bool subscriber_remove(struct subscriber *s, struct slice name)
+{
+	struct subscription *sub = find(s, name);
+
+	if (!sub)
+		return false;
+	recovery_cancel(s);
+	STAILQ_REMOVE(&s->subscriptions, sub, subscription, link);
+	subscription_free(sub);
+	s->channel_n--;
+	recovery_step(s);
+	return true;
+}
+
+void subscriber_drained(struct subscriber *s)
+{
+	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
+	s->is_full = false;
+	recovery_step(s);
+}
+
+uint64_t subscriber_position(const struct subscriber *s)
+{
+	const struct subscription *sub;
+	uint64_t lowest = UINT64_MAX;
+
+	if (s->state == SUB_LIVE)
+		return s->hub->head;
+	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+		uint64_t at = sub->from > s->pos ? sub->from : s->pos;
+
+		if (at < lowest)
+			lowest = at;
+	}
+	return lowest == UINT64_MAX ? s->hub->head : lowest;
+}
+
+void subscriber_each_channel(const struct subscriber *s, void (*fn)(void *arg, struct slice channel), void *arg)
+{
+	const struct subscription *sub;
+
+	STAILQ_FOREACH(sub, &s->subscriptions, link)
+		fn(arg, channel_name(sub->channel));
+}

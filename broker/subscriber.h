@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * subscriber: one connection's (or one poll's) interest in channels. The core knows of a client just what
+ * struct subscriber_ops says.
+ *
+ *   NEW ──subscriber_add──▶ CATCHING_UP ⇄ LIVE ──subscriber_fini──▶ gone
+ *
+ * CATCHING_UP: fed from history, page by page, as fast as the client takes it (subscriber_drained); a
+ * fresh subscriber that asks for the past, a client that returns, and a live one that fell behind are
+ * the same thing. LIVE: gets messages as they are announced. Order and completeness rest on one number: `pos`,
+ * the position up to which everything has been handed to send().
+ *
+ * Thread: the hub's.
+ */
+#ifndef BROKER_SUBSCRIBER_H
+#define BROKER_SUBSCRIBER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/frame.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "base/message.h"
+#include "base/slice.h"
+#include "broker/census.h"
+
+#define SUBSCRIBER_MAGIC 0x53554253u
+
+struct hub;
+struct query;
+struct subscriber;
+struct subscription;
+
+TAILQ_HEAD(subscriber_waiters, subscriber);
+
+enum gap_reason { GAP_EPOCH, GAP_RETENTION, GAP_INVALID };
+const char *gap_reason_name(enum gap_reason r);
+
+/* What a client is told about messages it can not have. */
+struct gap {
+	struct slice channel;
+	struct slice from; /* the cursor as the client gave it, or as an id when the core made it */
+	uint64_t to;       /* seq of the last missing message; 0: unknown */
+	uint64_t oldest;   /* seq of the oldest there is; 0: none */
+	enum gap_reason reason;
+};
+
+struct subscriber_ops {
+	enum subscriber_kind kind;
+	enum frame_format format; /* subscribers of equal format share frames */
+	/* Pure: no session, no clock. One reference for the caller. */
+	struct frame *(*encode)(const struct message *m, const struct epoch *epoch);
+	/* Queue a message. 0; or -ENOBUFS: not taken, the client is full: the core stops until subscriber_drained().
+	 * Must not close or free anything. */
+	int (*send)(struct subscriber *s, struct frame *f);
+	/* The subscriber fell behind: drop what is queued and not yet written; return the lowest seq dropped (0: none). */
+	uint64_t (*rewind)(struct subscriber *s);
+	/* Once, before the first message or gap: delivery starts after this position. May be NULL. */
+	void (*opened)(struct subscriber *s, uint64_t cursor);
+	void (*gap)(struct subscriber *s, const struct gap *g);
+	/* Everything up to now has been handed over; live from here. May be NULL. */
+	void (*live)(struct subscriber *s);
+	/* History can not be read; the subscriber stays where it is. The session should end (at the end of the turn). */
+	void (*failed)(struct subscriber *s, enum fault_id why);
+};
+
+enum subscriber_state { SUB_NEW, SUB_CATCHING_UP, SUB_LIVE };
+
+struct subscriber {
+	unsigned magic;
+	uint8_t state; /* enum subscriber_state */
+	bool is_opened;
+	bool is_full;    /* send() said -ENOBUFS: wait for subscriber_drained() */
+	bool is_waiting; /* on a list: of a channel being warmed, or of the hub's retries */
+	uint32_t channel_n;
+	struct hub *hub;
+	const struct subscriber_ops *ops;
+	uint64_t pos; /* while CATCHING_UP */
+	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before counts as past */
+	struct query *query; /* under way */
+	STAILQ_HEAD(, subscription) subscriptions;
+	TAILQ_ENTRY(subscriber) waiting;
+	struct subscriber_waiters *wait_list;
+};
+
+enum start_kind {
+	START_NOW,
+	START_ALL,   /* everything retained */
+	START_AFTER, /* after the cursor */
+	START_LAST,  /* the newest `last` of each channel */
+};
+
+/* Where delivery starts. */
+struct start {
+	enum start_kind kind;
+	struct slice since; /* START_AFTER: the text the client gave */
+	uint32_t last;
+};
+
+/* The same, as far as it is known before the log is asked. */
+struct start_point {
+	uint64_t from;    /* after this seq */
+	uint32_t last;    /* not 0: START_LAST */
+	bool from_oldest; /* with the oldest there is */
+	bool is_bad;      /* the cursor was no good, for this reason: a gap is due */
+	enum gap_reason reason;
+};
+struct start_point start_resolve(const struct hub *hub, const struct start *start);
+
+void subscriber_init(struct subscriber *s, struct hub *hub, const struct subscriber_ops *ops);
+/* Leaves all channels, forgets what is under way. Fine for a zeroed struct. */
+void subscriber_fini(struct subscriber *s);
+
+/* Subscribe to n more channels (valid names; ones already subscribed are left as they are) from the same start, all or
+ * none. Return 0, or negative with fault filled: FAULT_TOO_MANY_CHANNELS, FAULT_FORBIDDEN, FAULT_BAD_CHANNEL. gap(), opened(),
+ * send() and live() may be called before this returns. */
+int subscriber_add(struct subscriber *s, const struct slice *channels, size_t n,
+		   const struct start *start, bool is_admin, struct fault *fault);
+/* The checks of subscriber_add alone, for callers that must know before they answer; held: channels held already. */
+int subscriber_check(const struct hub *hub, const struct slice *channels, size_t n, size_t held, bool is_admin,
+		     struct fault *fault);
+/* False when it was not subscribed. */
+bool subscriber_remove(struct subscriber *s, struct slice channel);
+bool subscriber_has(const struct subscriber *s, struct slice channel);
+/* The client has room again: go on feeding. */
+void subscriber_drained(struct subscriber *s);
+/* The position up to which everything has been handed to send(). */
+uint64_t subscriber_position(const struct subscriber *s);
+/* Call fn for each channel. */
+void subscriber_each_channel(const struct subscriber *s, void (*fn)(void *arg, struct slice channel), void *arg);
+
+#endif
