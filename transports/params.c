@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* params: reading queries. Unknown parameters are ignored, known ones with a bad value are refused and named. */
+#include "transports/params.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+
+int param_u64(const struct http_request *r, const char *name, uint64_t max, uint64_t *ret, struct fault *fault)
+{
+	struct slice v = http_param_get(r, name);
+	uint64_t n = 0;
+
+	if (!v.p)
+		return 0;
+	for (size_t i = 0; i < v.n; i++) {
+		if (v.p[i] < '0' || v.p[i] > '9' || n > max / 10)
+			goto bad;
+		n = n * 10 + (uint64_t)(v.p[i] - '0');
+	}
+	if (v.n == 0 || n > max)
+		goto bad;
+	*ret = n;
+	return 0;
+bad:
+	return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: a whole number from 0 to %llu is expected", name,
+			 log_value_n(v.p, v.n), (unsigned long long)max);
+}
+
+int param_bool(const struct http_request *r, const char *name, bool *ret, struct fault *fault)
+{
+	static const char *const yes[] = {"1", "true", "yes", "on", ""};
+	static const char *const no[] = {"0", "false", "no", "off"};
+	struct slice v = http_param_get(r, name);
+
+	if (!v.p)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+		if (slice_eq_nocase(v, yes[i])) {
+			*ret = true;
+			return 0;
+		}
+	for (size_t i = 0; i < ARRAY_LEN(no); i++)
+		if (slice_eq_nocase(v, no[i])) {
+			*ret = false;
+			return 0;
+		}
+	return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: 1 or 0 is expected", name, log_value_n(v.p, v.n));
+}
+
+int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms, struct fault *fault)
+{
+	struct slice v = http_param_get(r, name);
+	uint64_t ms = 0, unit = 1000;
+	size_t i = 0;
+
+	if (!v.p)
+		return 0;
+	for (; i < v.n && v.p[i] >= '0' && v.p[i] <= '9' && ms < UINT64_MAX / 100; i++)
+		ms = ms * 10 + (uint64_t)(v.p[i] - '0') * 1000;
+	if (i > 0 && i < v.n && v.p[i] == '.')
+		for (i++; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
+			ms += (uint64_t)(v.p[i] - '0') * (unit /= 10);
+	if (v.n == 0 || i != v.n)
+		return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: seconds are expected, such as 25 or 0.5", name,
+				 log_value_n(v.p, v.n));
+	*ret_ms = ms;
+	return 0;
+}
+
+static int parse_channels(const struct http_request *r, size_t max, struct subscribe_params *ret,
+			  struct fault *fault)
+{
+	ret->channels = xcalloc(max + 1, sizeof(*ret->channels));
+	for (size_t i = 0; i < r->param_n; i++) {
+		struct slice name = r->params[i].value;
+		bool is_new = slice_eq_str(r->params[i].name, "channel");
+
+		for (size_t j = 0; is_new && j < ret->channel_n; j++)
+			is_new = !slice_eq(ret->channels[j], name);
+		if (!is_new)
+			continue;
+		if (ret->channel_n == max)
+			return fault_set(fault, FAULT_TOO_MANY_CHANNELS,
+					 "at most %zu channels for one subscription", max);
+		ret->channels[ret->channel_n++] = name;
+	}
+	return 0;
+}
+
+/* The first entity tag of If-None-Match, without quotes and W/. */
+static struct slice etag_of(struct slice v)
+{
+	if (slice_starts(v, "W/"))
+		v = slice_skip(v, 2);
+	if (v.n < 2 || v.p[0] != '"')
+		return slice_str("");
+	const char *end = memchr(v.p + 1, '"', v.n - 1);
+	return end ? slice_make(v.p + 1, (size_t)(end - v.p - 1)) : slice_str("");
+}
+
+static int parse_start(const struct http_request *r, uint32_t last_max, bool use_last_event_id, struct subscribe_params *ret,
+		       struct fault *fault)
+{
+	struct slice since = http_param_get(r, "since");
+	uint64_t last = 0;
+
+	if (use_last_event_id && http_header_get(r, "Last-Event-ID").n)
+		since = http_header_get(r, "Last-Event-ID");
+	ret->has_since = since.n > 0;
+	int rc = param_u64(r, "last", last_max, &last, fault);
+	if (rc)
+		return rc;
+	if (since.n)
+		ret->start = slice_eq_str(since, "0") ? (struct start){.kind = START_ALL}
+						      : (struct start){START_AFTER, since, 0};
+	else if (http_param_get(r, "last").p)
+		ret->start = (struct start){.kind = START_LAST, .last = (uint32_t)last};
+	else if (!use_last_event_id && etag_of(http_header_get(r, "If-None-Match")).n)
+		ret->start = (struct start){START_AFTER, etag_of(http_header_get(r, "If-None-Match")), 0};
+	else
+		ret->start = (struct start){.kind = START_NOW};
+	return 0;
+}
+
+int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg, bool use_last_event_id,
+			   struct subscribe_params *ret, struct fault *fault)
+{
+	struct slice format = http_param_get(r, "format");
+
+	*ret = (struct subscribe_params){0};
+	int rc = parse_channels(r, cfg->channels_per_subscription, ret, fault);
+	if (rc == 0)
+		rc = parse_start(r, cfg->last_limit, use_last_event_id, ret, fault);
+	if (rc == 0)
+		rc = param_bool(r, "ephemeral", &ret->is_ephemeral, fault);
+	if (rc == 0 && format.p) {
+		ret->is_raw = slice_eq_str(format, "raw");
+		if (!ret->is_raw && !slice_eq_str(format, "json"))
+			rc = fault_set(fault, FAULT_BAD_PARAMETER, "format=%s: raw or json is expected",
+				       log_value_n(format.p, format.n));
+	}
+	if (rc)
+		subscribe_params_fini(ret);
+	return rc;
+}
+
+void subscribe_params_fini(struct subscribe_params *p)
+{
+	free(p->channels);
+	p->channels = NULL;
+	p->channel_n = 0;
+}

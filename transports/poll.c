@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * poll: collects what history and the hub hand over, and answers once.
+ *
+ *   poll_open ─▶ COLLECTING ──caught up, nothing there, waits──▶ WAITING ──a message──▶ answer at the end of the turn
+ *                    └──full, or caught up with something, or does not wait──▶ answer     (or after poll_batch_ms)
+ *
+ * The answer is always sent from an end-of-turn task or a timer, never from inside a subscriber callback. Items are the frames
+ * of FORMAT_JSON, shared by all polls; only commas, head and tail are a poll's own.
+ */
+#include "transports/poll.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/xalloc.h"
+#include "transports/encode.h"
+#include "transports/params.h"
+#include "transports/transport.h"
+
+struct poll {
+	struct session session;
+	struct http_exchange *exchange;
+	struct loop_timer timer; /* end of the wait, or of the burst */
+	struct loop_task answer;
+	struct buf gaps;         /* JSON, separated by commas */
+	struct frame **items;
+	size_t item_n, item_room, item_bytes;
+	uint64_t match_seq;      /* If-None-Match, when has_match */
+	enum fault_id fault;
+	bool waits, has_match, is_caught_up, is_full, is_bursting;
+	bool is_shareable;       /* depends on the URL alone, of public channels */
+};
+
+static struct poll *poll_of(struct subscriber *sub)
+{
+	return container_of(session_of(sub), struct poll, session);
+}
+
+static void answer_soon(struct poll *p)
+{
+	loop_at_end(p->session.gateway->loop, &p->answer);
+}
+
+/* --- subscriber_ops ---------------------------------------------------------------------------- */
+
+static int poll_send(struct subscriber *sub, struct frame *f)
+{
+	struct poll *p = poll_of(sub);
+	const struct gateway_config *cfg = p->session.gateway->config;
+
+	if (p->is_full || p->item_n >= cfg->poll_messages || p->item_bytes >= cfg->poll_bytes) {
+		p->is_full = true;
+		answer_soon(p);
+		return -ENOBUFS;
+	}
+	if (p->item_n == p->item_room) {
+		p->item_room = p->item_room ? p->item_room * 2 : 4;
+		p->items = xrealloc(p->items, p->item_room * sizeof(struct frame *));
+	}
+	p->items[p->item_n++] = frame_ref(f);
+	p->item_bytes += f->n;
+	p->session.sent++;
+	if (!p->is_caught_up)
+		return 0;
+	if (cfg->poll_batch_ms == 0) {
+		answer_soon(p);
+	} else if (!p->is_bursting) {
+		p->is_bursting = true;
+		loop_timer_set(p->session.gateway->loop, &p->timer, cfg->poll_batch_ms);
+	}
+	return 0;
+}
+
+static uint64_t poll_rewind(struct subscriber *sub)
+{
+	UNUSED(sub);
+	return 0; /* what was collected is kept: it leaves with the answer */
+}
+
+static void poll_gap(struct subscriber *sub, const struct gap *g)
+{
+	struct poll *p = poll_of(sub);
+
+	if (p->gaps.n)
+		buf_add_char(&p->gaps, ',');
+	json_add_gap(&p->gaps, g, &sub->hub->epoch);
+}
+
+static void poll_live(struct subscriber *sub)
+{
+	struct poll *p = poll_of(sub);
+
+	p->is_caught_up = true;
+	if (!p->waits || p->item_n || p->gaps.n)
+		answer_soon(p);
+}
+
+static void poll_failed(struct subscriber *sub, enum fault_id why)
+{
+	struct poll *p = poll_of(sub);
+
+	p->fault = why;
+	answer_soon(p);
+}
+
+static const struct subscriber_ops long_subscriber = {
+	.kind = KIND_LONGPOLL,
+	.format = FORMAT_JSON,
+	.encode = encode_json,
+	.send = poll_send,
+	.rewind = poll_rewind,
+	.gap = poll_gap,
+	.live = poll_live,
+	.failed = poll_failed,
+};
+
+static const struct subscriber_ops short_subscriber = {
+	.kind = KIND_SHORTPOLL,
+	.format = FORMAT_JSON,
+	.encode = encode_json,
+	.send = poll_send,
+	.rewind = poll_rewind,
+	.gap = poll_gap,
+	.live = poll_live,
+	.failed = poll_failed,
+};
+
+/* --- end --------------------------------------------------------------------------------------- */
+
+static void poll_free(void *arg)
+{
+	struct poll *p = arg;
+
+	for (size_t i = 0; i < p->item_n; i++)
+		frame_unref(p->items[i]);
+	free(p->items);
+	buf_fini(&p->gaps);
+	free(p);
+}
+
+static void close_poll(struct poll *p, enum close_reason reason)
+{
+	struct loop *l = p->session.gateway->loop;
+
+	loop_timer_clear(l, &p->timer);
+	loop_at_end_cancel(l, &p->answer);
+	session_end(&p->session, reason);
+	p->exchange = NULL;
+	loop_free_later(l, p, poll_free);
+}
+
+static void on_abort(struct http_exchange *x)
+{
+	close_poll(http_exchange_owner(x), CLOSE_CLIENT_GONE);
+}
+
+/* --- answering --------------------------------------------------------------------------------- */
+
+static bool is_not_modified(const struct poll *p, uint64_t cursor)
+{
+	if (p->waits || !p->has_match || p->gaps.n)
+		return false;
+	for (size_t i = 0; i < p->item_n; i++)
+		if (p->items[i]->seq > p->match_seq)
+			return false;
+	return !p->is_full || cursor == p->match_seq;
+}
+
+static const char *cache_control(const struct poll *p)
+{
+	if (p->waits)
+		return "no-store";
+	return p->is_shareable ? "public, max-age=1" : "private, no-cache";
+}
+
+/* `{"cursor":…,"messages":[` items `],…}` as a list of frames: shared items, own punctuation. */
+static void respond_items(struct poll *p, uint64_t cursor, const char *headers)
+{
+	const struct epoch *e = &p->session.gateway->hub->epoch;
+	struct frame **parts = xcalloc(p->item_n * 2 + 2, sizeof(struct frame *));
+	struct frame *comma = frame_copy(SLICE(","));
+	struct buf b = {0};
+	size_t n = 0;
+
+	buf_add_str(&b, "{\"cursor\":");
+	json_add_id(&b, e, cursor);
+	buf_add_str(&b, ",\"messages\":[");
+	struct frame *head = frame_copy(buf_slice(&b));
+	parts[n++] = head;
+	for (size_t i = 0; i < p->item_n; i++) {
+		if (i)
+			parts[n++] = comma;
+		parts[n++] = p->items[i];
+	}
+	buf_clear(&b);
+	buf_add_char(&b, ']');
+	if (p->gaps.n) {
+		buf_add_str(&b, ",\"gaps\":[");
+		buf_add_slice(&b, buf_slice(&p->gaps));
+		buf_add_char(&b, ']');
+	}
+	buf_addf(&b, ",\"more\":%s}", p->is_full ? "true" : "false");
+	struct frame *tail = frame_copy(buf_slice(&b));
+	parts[n++] = tail;
+	http_respond_frames(p->exchange, 200, "application/json", headers, parts, n);
+	frame_unref(head);
+	frame_unref(tail);
+	frame_unref(comma);
+	buf_fini(&b);
+	free(parts);
+}
+
+static void answer(struct poll *p, enum close_reason reason)
+{
+	struct gateway *g = p->session.gateway;
+	uint64_t cursor = subscriber_position(&p->session.subscriber);
+	char id[ID_TEXT_MAX], headers[128];
+
+	http_exchange_set(p->exchange, NULL, NULL);
+	if (p->fault) {
+		http_respond_fault(p->exchange, p->fault, "Retry-After: 1\r\n",
+				   "the message store can not be read now; try again");
+		close_poll(p, CLOSE_INTERNAL);
+		return;
+	}
+	bool is_same = is_not_modified(p, cursor);
+	id_format(id, &g->hub->epoch, is_same ? p->match_seq : cursor);
+	snprintf(headers, sizeof(headers), "ETag: \"%s\"\r\nCache-Control: %s\r\n", id, cache_control(p));
+	if (is_same)
+		http_respond(p->exchange, 304, NULL, headers, slice_str(""));
+	else
+		respond_items(p, cursor, headers);
+	close_poll(p, reason);
+}
+
+static void on_answer(struct loop_task *t)
+{
+	answer(container_of(t, struct poll, answer), CLOSE_NORMAL);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	answer_soon(container_of(t, struct poll, timer));
+}
+
+/* A drained or kicked poll is simply answered: its cursor is good anywhere. */
+static void poll_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
+{
+	UNUSED(delay_ms);
+	answer(container_of(session, struct poll, session), reason);
+}
+
+static const struct session_ops poll_session = {.goodbye = poll_goodbye};
+
+/* --- opening ----------------------------------------------------------------------------------- */
+
+bool poll_match(const struct http_request *r, bool *ret_waits)
+{
+	uint64_t wait_ms = 0;
+
+	if (!slice_eq_str(r->path, "/v1/poll") && !slice_eq_str(r->path, "/v1/subscribe"))
+		return false;
+	*ret_waits = param_seconds(r, "wait", &wait_ms, NULL) != 0 || wait_ms > 0;
+	return true;
+}
+
+static bool all_public(const struct gateway *g, const struct subscribe_params *params)
+{
+	for (size_t i = 0; i < params->channel_n; i++)
+		if (!namespace_find(g->hub->namespaces, params->channels[i])->is_public)
+			return false;
+	return true;
+}
+
+/* The entity tag that the client has, as a position; only a valid one can match. */
+static void take_match(struct poll *p, const struct http_request *r)
+{
+	struct slice v = http_header_get(r, "If-None-Match");
+
+	if (slice_starts(v, "W/"))
+		v = slice_skip(v, 2);
+	if (v.n < 2 || v.p[0] != '"' || v.p[v.n - 1] != '"')
+		return;
+	p->has_match = id_parse(slice_make(v.p + 1, v.n - 2), &p->session.gateway->hub->epoch, &p->match_seq) ==
+		       ID_VALID;
+}
+
+static struct poll *poll_new(struct gateway *g, struct http_exchange *x, const struct subscribe_params *params,
+			     bool waits)
+{
+	const struct http_request *r = http_exchange_request(x);
+	struct poll *p = xcalloc(1, sizeof(*p));
+
+	p->exchange = x;
+	p->waits = waits;
+	loop_timer_init(&p->timer, on_timer);
+	loop_task_init(&p->answer, on_answer);
+	session_start(&p->session, g, http_exchange_conn(x), &poll_session,
+		      waits ? &long_subscriber : &short_subscriber);
+	take_match(p, r);
+	/* A start taken from If-None-Match is not part of the URL that a shared cache would go by. */
+	p->is_shareable = all_public(g, params) && !r->is_admin &&
+			  (params->has_since || params->start.kind != START_AFTER);
+	http_exchange_set(x, p, on_abort);
+	return p;
+}
+
+static int parse(struct gateway *g, const struct http_request *r, struct subscribe_params *params,
+		 uint64_t *ret_wait_ms, struct fault *fault)
+{
+	int rc = param_seconds(r, "wait", ret_wait_ms, fault);
+
+	if (rc)
+		return rc;
+	if (*ret_wait_ms > g->config->poll_wait_max_ms)
+		*ret_wait_ms = g->config->poll_wait_max_ms;
+	rc = subscribe_params_parse(r, g->config, false, params, fault);
+	if (rc)
+		return rc;
+	if (params->channel_n == 0)
+		rc = fault_set(fault, FAULT_NO_CHANNEL, "name at least one channel: ?channel=NAME");
+	if (rc == 0)
+		rc = subscriber_check(g->hub, params->channels, params->channel_n, 0, r->is_admin, fault);
+	if (rc)
+		subscribe_params_fini(params);
+	return rc;
+}
+
+void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
+{
+	const struct http_request *r = http_exchange_request(x);
+	struct subscribe_params params;
+	struct fault fault;
+	uint64_t wait_ms = 0;
+
+	if (parse(g, r, &params, &wait_ms, &fault) != 0) {
+		http_respond_fault(x, fault.id, "", "%s", fault.message);
+		return;
+	}
+	struct poll *p = poll_new(g, x, &params, waits);
+	if (waits) {
+		loop_timer_set(g->loop, &p->timer, wait_ms);
+		http_exchange_wait(x);
+	}
+	if (subscriber_add(&p->session.subscriber, params.channels, params.channel_n, &params.start, r->is_admin,
+			   &fault) != 0)
+		p->fault = fault.id;
+	subscribe_params_fini(&params);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* registry: the transports, asked in this order. */
+#include "transports/transport.h"
+
+const struct transport_ops *const transport_registry[] = {
+	&websocket_transport, &sse_transport,     &longpoll_transport, &shortpoll_transport,
+	&publish_transport,   &history_transport, &info_transport,     NULL,
+};

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* session: the common part of all subscribing transports. What differs between them is in their own files. */
+#include "transports/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/map.h"
+
+static const enum counter_id session_gauges[KIND_COUNT] = {
+	[KIND_WEBSOCKET] = COUNTER_SESSIONS_WEBSOCKET,
+	[KIND_SSE] = COUNTER_SESSIONS_SSE,
+	[KIND_LONGPOLL] = COUNTER_SESSIONS_LONGPOLL,
+	[KIND_SHORTPOLL] = COUNTER_SESSIONS_SHORTPOLL,
+};
+
+void session_start(struct session *s, struct gateway *g, struct conn *c, const struct session_ops *ops,
+		   const struct subscriber_ops *sub_ops)
+{
+	s->magic = SESSION_MAGIC;
+	s->gateway = g;
+	s->ops = ops;
+	s->conn = c;
+	s->opened_ms = loop_now_ms(g->loop);
+	s->sent = 0;
+	s->is_listed = true;
+	LIST_INSERT_HEAD(&g->sessions, s, link);
+	g->session_n++;
+	count_inc(g->counters, session_gauges[sub_ops->kind]);
+	subscriber_init(&s->subscriber, g->hub, sub_ops);
+}
+
+static void log_end(const struct session *s, enum close_reason reason)
+{
+	enum subscriber_kind kind = s->subscriber.ops->kind;
+	char peer[64] = "-";
+
+	/* A poll is a session of one request: its line is for debugging. */
+	enum log_level level = kind == KIND_WEBSOCKET || kind == KIND_SSE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+	if (!s->gateway->config->log_sessions || !log_enabled(level))
+		return;
+	if (s->conn)
+		conn_peer_text(s->conn, peer);
+	log_line(level, "session",
+		 "id=%llu transport=%s peer=%s reason=%s channels=%u sent=%llu in_bytes=%llu out_bytes=%llu "
+		 "duration_ms=%llu",
+		 s->conn ? (unsigned long long)s->conn->id : 0ull, subscriber_kind_name(kind), peer,
+		 close_reason_info(reason)->text, s->subscriber.channel_n, (unsigned long long)s->sent,
+		 s->conn ? (unsigned long long)s->conn->in_total : 0ull,
+		 s->conn ? (unsigned long long)s->conn->out_total : 0ull,
+		 (unsigned long long)(loop_now_ms(s->gateway->loop) - s->opened_ms));
+}
+
+void session_end(struct session *s, enum close_reason reason)
+{
+	CHECK_OBJ(s, SESSION_MAGIC);
+	if (!s->is_listed)
+		return;
+	log_end(s, reason);
+	s->is_listed = false;
+	LIST_REMOVE(s, link);
+	s->gateway->session_n--;
+	count_add(s->gateway->counters, session_gauges[s->subscriber.ops->kind], -1);
+	subscriber_fini(&s->subscriber);
+	s->conn = NULL;
+}
+
+/* Derived, so that it takes no memory per session; the hash is keyed (base/map.h), so it can not be guessed from the
+ * connection's number. */
+void session_name(const struct session *s, char out[17])
+{
+	uint64_t words[2] = {s->conn->id, s->opened_ms};
+	unsigned low = map_hash(words, sizeof(words));
+
+	words[0] = ~words[0];
+	snprintf(out, 17, "%08x%08x", map_hash(words, sizeof(words)), low);
+}
+
+int session_send_stream(struct subscriber *sub, struct frame *f)
+{
+	struct session *s = session_of(sub);
+	const struct gateway_config *cfg = s->gateway->config;
+	size_t room = sub->state == SUB_LIVE ? cfg->out_queue_bytes : cfg->replay_window_bytes;
+
+	if (conn_out_bytes(s->conn) >= room) {
+		conn_call_on_drain(s->conn, cfg->replay_window_bytes / 2);
+		return -ENOBUFS;
+	}
+	conn_send(s->conn, f);
+	s->sent++;
+	return 0;
+}
+
+uint64_t session_rewind_stream(struct subscriber *sub)
+{
+	struct session *s = session_of(sub);
+
+	conn_call_on_drain(s->conn, s->gateway->config->replay_window_bytes / 2);
+	return conn_drop_messages(s->conn);
+}

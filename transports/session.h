@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session: what all subscribing transports share: a subscriber on a connection, its place in the gateway's list, its
+ * counters, and its one log line at the end. Embedded as the first member of each transport's own struct.
+ *
+ * life: session_start → subscriber callbacks … → session_end (from the transport's one closing place) → freed at the
+ * end of the turn by the transport.
+ * Thread: the worker's.
+ */
+#ifndef TRANSPORTS_SESSION_H
+#define TRANSPORTS_SESSION_H
+
+#include "base/close_reason.h"
+#include "broker/subscriber.h"
+#include "transports/gateway.h"
+
+#define SESSION_MAGIC 0x53455353u
+
+struct session_ops {
+	/* Say goodbye, if the transport can, and end. May be called once. */
+	void (*goodbye)(struct session *s, enum close_reason reason, uint64_t delay_ms);
+};
+
+struct session {
+	unsigned magic;
+	bool is_listed;
+	struct gateway *gateway;
+	const struct session_ops *ops;
+	struct conn *conn;   /* NULL once gone */
+	struct subscriber subscriber;
+	uint64_t opened_ms;
+	uint64_t sent;       /* messages handed to the connection */
+	LIST_ENTRY(session) link;
+};
+
+void session_start(struct session *s, struct gateway *g, struct conn *c, const struct session_ops *ops,
+		   const struct subscriber_ops *sub_ops);
+/* Leave all channels and lists, count and log. Idempotent. */
+void session_end(struct session *s, enum close_reason reason);
+
+static inline struct session *session_of(struct subscriber *s)
+{
+	return container_of(s, struct session, subscriber);
+}
+
+/* The name under which the client knows the session, 16 hex digits. */
+void session_name(const struct session *s, char out[17]);
+
+/* subscriber_ops.send and .rewind for sessions that stream to their connection. */
+int session_send_stream(struct subscriber *s, struct frame *f);
+uint64_t session_rewind_stream(struct subscriber *s);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sse: Server-Sent Events (WHATWG HTML, section 9.2). A subscription is a GET whose answer never ends: first `retry:`
+ * and hello, then messages with their ids, a heartbeat when nothing else was sent for a while, goodbye at the end.
+ * Frames are chunks of the chunked coding, so that all HTTP/1.1 sessions share them; an HTTP/1.0 client gets the
+ * content of the chunks.
+ *
+ * life: sse_open (checks; waits for its turn on the connection) → on_ready (stream) → on_closed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "transports/encode.h"
+#include "transports/hello.h"
+#include "transports/params.h"
+#include "transports/session.h"
+#include "transports/transport.h"
+
+struct sse {
+	struct session session;
+	struct loop_timer heartbeat;
+	uint64_t active_ms; /* when something was last sent */
+	bool is_plain;      /* HTTP/1.0: no chunks */
+	bool is_admin;
+};
+
+/* Until the stream begins. */
+struct sse_start {
+	struct gateway *gateway;
+	struct subscribe_params params;
+};
+
+static struct sse *sse_of(struct subscriber *sub)
+{
+	return container_of(session_of(sub), struct sse, session);
+}
+
+static void send_chunk(struct sse *s, struct frame *chunk)
+{
+	if (s->is_plain)
+		conn_send_bytes(s->session.conn, sse_chunk_content(chunk));
+	else
+		conn_send(s->session.conn, chunk);
+	s->active_ms = loop_now_ms(s->session.gateway->loop);
+	frame_unref(chunk);
+}
+
+/* --- subscriber_ops ---------------------------------------------------------------------------- */
+
+static int sse_send(struct subscriber *sub, struct frame *f)
+{
+	struct sse *s = sse_of(sub);
+	int rc;
+
+	s->active_ms = loop_now_ms(s->session.gateway->loop);
+	if (!s->is_plain)
+		return session_send_stream(sub, f);
+	struct frame *plain = frame_copy(sse_chunk_content(f));
+	plain->seq = f->seq;
+	plain->is_message = true;
+	rc = session_send_stream(sub, plain);
+	frame_unref(plain);
+	return rc;
+}
+
+static void sse_opened(struct subscriber *sub, uint64_t cursor)
+{
+	struct sse *s = sse_of(sub);
+	struct buf b = {0};
+
+	buf_addf(&b, "retry: %llu\n\n", (unsigned long long)s->session.gateway->config->sse_retry_ms);
+	send_chunk(s, sse_chunk(buf_slice(&b)));
+	buf_clear(&b);
+	json_add_hello(&b, &s->session, cursor);
+	send_chunk(s, sse_event("hello", buf_slice(&b)));
+	buf_fini(&b);
+}
+
+static void sse_gap(struct subscriber *sub, const struct gap *g)
+{
+	struct buf b = {0};
+
+	json_add_gap(&b, g, &sub->hub->epoch);
+	send_chunk(sse_of(sub), sse_event("gap", buf_slice(&b)));
+	buf_fini(&b);
+}
+
+static void end(struct sse *s, enum close_reason reason, uint64_t delay_ms)
+{
+	struct buf b = {0};
+
+	buf_addf(&b, "retry: %llu\n\n",
+		 (unsigned long long)(delay_ms ? delay_ms : s->session.gateway->config->sse_retry_ms));
+	send_chunk(s, sse_chunk(buf_slice(&b)));
+	buf_clear(&b);
+	json_add_goodbye(&b, reason, delay_ms);
+	send_chunk(s, sse_event("goodbye", buf_slice(&b)));
+	buf_fini(&b);
+	if (!s->is_plain)
+		conn_send_bytes(s->session.conn, SLICE("0\r\n\r\n"));
+	conn_finish(s->session.conn, reason);
+}
+
+static void sse_failed(struct subscriber *sub, enum fault_id why)
+{
+	log_warn("history_read_failed", "transport=sse code=%s", fault_code(why));
+	end(sse_of(sub), CLOSE_INTERNAL, 0);
+}
+
+static const struct subscriber_ops sse_json_subscriber = {
+	.kind = KIND_SSE,
+	.format = FORMAT_SSE_JSON,
+	.encode = encode_sse_json,
+	.send = sse_send,
+	.rewind = session_rewind_stream,
+	.opened = sse_opened,
+	.gap = sse_gap,
+	.failed = sse_failed,
+};
+
+static const struct subscriber_ops sse_raw_subscriber = {
+	.kind = KIND_SSE,
+	.format = FORMAT_SSE_RAW,
+	.encode = encode_sse_raw,
+	.send = sse_send,
+	.rewind = session_rewind_stream,
+	.opened = sse_opened,
+	.gap = sse_gap,
+	.failed = sse_failed,
+};
+
+/* --- session ----------------------------------------------------------------------------------- */
+
+static void sse_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
+{
+	end(container_of(session, struct sse, session), reason, delay_ms);
+}
+
+static const struct session_ops sse_session = {.goodbye = sse_goodbye};
+
+static void on_heartbeat(struct loop_timer *t)
+{
+	struct sse *s = container_of(t, struct sse, heartbeat);
+	struct gateway *g = s->session.gateway;
+	uint64_t idle_ms = loop_now_ms(g->loop) - s->active_ms;
+	struct buf b = {0};
+
+	if (idle_ms < g->config->heartbeat_ms) {
+		loop_timer_set(g->loop, t, g->config->heartbeat_ms - idle_ms);
+		return;
+	}
+	/* The comment is for proxies, the event for browser code, which can not see comments. */
+	buf_addf(&b, ": heartbeat\nevent: heartbeat\ndata: {\"type\":\"heartbeat\",\"ts\":%lld}\n\n",
+		 (long long)clock_wall_ms());
+	send_chunk(s, sse_chunk(buf_slice(&b)));
+	buf_fini(&b);
+	count_inc(g->counters, COUNTER_WS_PINGS);
+	loop_timer_set(g->loop, t, g->config->heartbeat_ms);
+}
+
+/* --- connection -------------------------------------------------------------------------------- */
+
+static size_t on_input(struct conn *c, struct slice bytes)
+{
+	UNUSED(c);
+	return bytes.n; /* nothing is expected from the client any more */
+}
+
+static void on_eof(struct conn *c)
+{
+	conn_close(c, CLOSE_CLIENT_GONE);
+}
+
+static void on_drain(struct conn *c)
+{
+	struct sse *s = c->owner;
+
+	subscriber_drained(&s->session.subscriber);
+}
+
+static void on_closed(struct conn *c, enum close_reason reason)
+{
+	struct sse *s = c->owner;
+	struct loop *l = s->session.gateway->loop;
+
+	loop_timer_clear(l, &s->heartbeat);
+	session_end(&s->session, reason);
+	loop_free_later(l, s, free);
+}
+
+static const struct conn_ops sse_conn = {
+	.on_input = on_input, .on_eof = on_eof, .on_drain = on_drain, .on_closed = on_closed};
+
+/* --- opening ----------------------------------------------------------------------------------- */
+
+static void start_free(struct sse_start *st)
+{
+	subscribe_params_fini(&st->params);
+	free(st);
+}
+
+static void on_abort(struct http_exchange *x)
+{
+	start_free(http_exchange_owner(x));
+}
+
+static void begin_stream(struct sse *s, struct sse_start *st)
+{
+	struct gateway *g = st->gateway;
+	struct fault fault;
+
+	if (g->config->heartbeat_ms)
+		loop_timer_set(g->loop, &s->heartbeat, g->config->heartbeat_ms);
+	/* Checked before; only the options may have changed since. */
+	if (subscriber_add(&s->session.subscriber, st->params.channels, st->params.channel_n, &st->params.start,
+			   s->is_admin, &fault) != 0)
+		end(s, CLOSE_KICKED, 0);
+	else if (g->is_draining)
+		end(s, CLOSE_DRAIN, 0);
+}
+
+static void on_ready(struct http_exchange *x)
+{
+	struct sse_start *st = http_exchange_owner(x);
+	struct gateway *g = st->gateway;
+	struct sse *s = xcalloc(1, sizeof(*s));
+	struct buf head = {0};
+
+	s->is_plain = http_exchange_request(x)->minor == 0;
+	s->is_admin = http_exchange_request(x)->is_admin;
+	http_head_begin(&head, x, 200, s->is_plain ? "close" : "keep-alive");
+	buf_add_str(&head, "Content-Type: text/event-stream\r\n"
+			   "Cache-Control: no-cache, no-transform\r\n"
+			   "X-Accel-Buffering: no\r\n");
+	if (!s->is_plain)
+		buf_add_str(&head, "Transfer-Encoding: chunked\r\n");
+	buf_add_str(&head, "\r\n");
+	/* The request dies with the exchange: what the params point to must be kept until the subscription stands. */
+	struct conn *c = http_exchange_conn(x);
+	loop_timer_init(&s->heartbeat, on_heartbeat);
+	s->active_ms = loop_now_ms(g->loop);
+	session_start(&s->session, g, c, &sse_session,
+		      st->params.is_raw ? &sse_raw_subscriber : &sse_json_subscriber);
+	conn_send_bytes(c, buf_slice(&head));
+	buf_fini(&head);
+	begin_stream(s, st);
+	start_free(st);
+	http_detach(x, slice_str(""));
+	conn_set_owner(c, &sse_conn, s);
+}
+
+static void sse_open(struct gateway *g, struct http_exchange *x)
+{
+	const struct http_request *r = http_exchange_request(x);
+	struct sse_start *st = xcalloc(1, sizeof(*st));
+	struct fault fault;
+
+	st->gateway = g;
+	int rc = subscribe_params_parse(r, g->config, true, &st->params, &fault);
+	if (rc == 0 && st->params.channel_n == 0)
+		rc = fault_set(&fault, FAULT_NO_CHANNEL, "name at least one channel: ?channel=NAME");
+	if (rc == 0)
+		rc = subscriber_check(g->hub, st->params.channels, st->params.channel_n, 0, r->is_admin, &fault);
+	if (rc) {
+		http_respond_fault(x, fault.id, "", "%s", fault.message);
+		start_free(st);
+		return;
+	}
+	http_exchange_set(x, st, on_abort);
+	http_take_over(x, on_ready);
+}
+
+static bool sse_match(const struct http_request *r)
+{
+	return slice_eq_str(r->path, "/v1/sse") ||
+	       (slice_eq_str(r->path, "/v1/subscribe") &&
+		http_header_has_token(r, "Accept", "text/event-stream"));
+}
+
+const struct transport_ops sse_transport = {
+	.name = "sse",
+	.methods = METHOD_BIT(HTTP_GET_),
+	.is_subscribing = true,
+	.match = sse_match,
+	.open = sse_open,
+};

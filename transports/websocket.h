@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * websocket: one WebSocket session, shared by websocket.c (life, delivery), ws_commands.c (the JSON frames of clients) and
+ * ws_raw (payloads both ways).
+ * Thread: the worker's. Inside transports/ only.
+ */
+#ifndef TRANSPORTS_WEBSOCKET_H
+#define TRANSPORTS_WEBSOCKET_H
+
+#include "broker/publish.h"
+#include "transports/fetch.h"
+#include "transports/params.h"
+#include "transports/session.h"
+
+struct websocket;
+
+/* A command that waits for the log. */
+struct ws_pending {
+	struct websocket *socket;
+	struct append *append; /* a publish … */
+	struct fetch *fetch;   /* … or a history read */
+	LIST_ENTRY(ws_pending) link;
+	size_t ref_n;
+	char ref[]; /* raw JSON of the client's ref */
+};
+
+struct websocket {
+	struct session session;
+	struct ws *ws;
+	LIST_HEAD(, ws_pending) pending;
+	uint32_t pending_n;
+	bool is_admin;
+	bool is_raw;
+	bool is_ephemeral; /* raw: what the client sends is not stored */
+	bool is_paused;    /* reading stopped: too much is pending or unsent */
+	char *raw_channel; /* raw: the one channel, owned */
+};
+
+struct ws_pending *ws_pending_new(struct websocket *w, struct slice ref);
+void ws_pending_free(struct ws_pending *p);
+/* Something that was pending is done: perhaps go on reading. */
+void websocket_resume_if_ready(struct websocket *w);
+
+/* A JSON text frame. */
+void websocket_send_json(struct websocket *w, struct slice json);
+void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id, const char *message);
+
+/* One frame of a client, JSON envelope or raw payload. */
+void ws_command(struct websocket *w, struct slice text);
+void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload);
+
+#endif

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ws_commands: what a client can ask over an open WebSocket: one JSON object per frame, `type` names the command, `ref`
+ * comes back in the reply. A command is a row of the table below. Everything a command can be refused for is answered with
+ * an `error` frame; the connection stays open.
+ */
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "base/xalloc.h"
+#include "net/ws.h"
+#include "transports/encode.h"
+#include "transports/receipt.h"
+#include "transports/websocket.h"
+
+#define REF_MAX 64
+
+struct command {
+	struct websocket *socket;
+	struct slice frame; /* a valid JSON object */
+	struct slice ref;   /* raw JSON, or empty */
+};
+
+static void refuse(const struct command *c, const struct fault *f)
+{
+	websocket_send_fault(c->socket, c->ref, f->id, f->message);
+}
+
+static void begin_reply(struct buf *b, const char *type, struct slice ref)
+{
+	buf_addf(b, "{\"type\":\"%s\"", type);
+	if (ref.n) {
+		buf_add_str(b, ",\"ref\":");
+		buf_add_slice(b, ref);
+	}
+}
+
+static void send_reply(struct websocket *w, struct buf *b)
+{
+	buf_add_char(b, '}');
+	websocket_send_json(w, buf_slice(b));
+	buf_fini(b);
+}
+
+/* --- members of a frame ------------------------------------------------------------------------ */
+
+/* A member that must be a string, unescaped into out. False when it is absent or null. */
+static int get_string(const struct command *c, const char *name, struct buf *out, bool *ret_present,
+		      struct fault *fault)
+{
+	struct slice v;
+
+	*ret_present = json_object_get(c->frame, name, &v) && json_type_of(v) != JSON_NULL;
+	if (!*ret_present)
+		return 0;
+	if (json_type_of(v) != JSON_STRING || json_unescape(v, out) != 0)
+		return fault_set(fault, FAULT_BAD_PARAMETER, "\"%s\" must be a string", name);
+	return 0;
+}
+
+static int get_u64(const struct command *c, const char *name, uint64_t *ret, bool *ret_present, struct fault *fault)
+{
+	struct slice v;
+
+	*ret_present = json_object_get(c->frame, name, &v) && json_type_of(v) != JSON_NULL;
+	if (*ret_present && !json_get_u64(v, ret))
+		return fault_set(fault, FAULT_BAD_PARAMETER, "\"%s\" must be a whole number", name);
+	return 0;
+}
+
+/* `channel` and `channels`, unescaped into one buf. */
+struct names {
+	struct buf text;
+	size_t n;
+	struct slice *slices; /* into text, set once it is complete */
+	size_t *ends;
+};
+
+static void names_fini(struct names *names)
+{
+	buf_fini(&names->text);
+	free(names->slices);
+	free(names->ends);
+}
+
+static int names_add(struct names *names, size_t max, struct slice value, struct fault *fault)
+{
+	if (names->n == max)
+		return fault_set(fault, FAULT_TOO_MANY_CHANNELS, "at most %zu channels for one subscription", max);
+	if (json_type_of(value) != JSON_STRING || json_unescape(value, &names->text) != 0)
+		return fault_set(fault, FAULT_BAD_CHANNEL, "channel names must be strings");
+	names->ends[names->n++] = names->text.n;
+	return 0;
+}
+
+static int names_get(const struct command *c, struct names *names, struct fault *fault)
+{
+	size_t max = c->socket->session.gateway->config->channels_per_subscription;
+	size_t pos = 0, from = 0;
+	struct slice v, list;
+	int rc = 0;
+
+	*names = (struct names){0};
+	names->slices = xcalloc(max + 1, sizeof(*names->slices));
+	names->ends = xcalloc(max + 1, sizeof(*names->ends));
+	if (json_object_get(c->frame, "channel", &v))
+		rc = names_add(names, max, v, fault);
+	if (rc == 0 && json_object_get(c->frame, "channels", &list)) {
+		if (json_type_of(list) != JSON_ARRAY)
+			rc = fault_set(fault, FAULT_BAD_PARAMETER, "\"channels\" must be an array of strings");
+		while (rc == 0 && json_array_next(list, &pos, &v))
+			rc = names_add(names, max, v, fault);
+	}
+	if (rc == 0 && names->n == 0)
+		rc = fault_set(fault, FAULT_NO_CHANNEL, "name a channel: \"channel\":\"NAME\"");
+	for (size_t i = 0; i < names->n; i++) {
+		names->slices[i] = slice_skip(buf_slice(&names->text), from);
+		names->slices[i].n = names->ends[i] - from;
+		from = names->ends[i];
+	}
+	return rc;
+}
+
+/* since or last. text holds the cursor. */
+static int start_get(const struct command *c, struct buf *text, struct start *ret, struct fault *fault)
+{
+	bool has_since, has_last;
+	uint64_t last = 0;
+	struct slice v;
+
+	*ret = (struct start){.kind = START_NOW};
+	/* since:0 as a number is what people write. */
+	if (json_object_get(c->frame, "since", &v) && slice_eq_str(v, "0")) {
+		ret->kind = START_ALL;
+		return 0;
+	}
+	int rc = get_string(c, "since", text, &has_since, fault);
+	if (rc == 0)
+		rc = get_u64(c, "last", &last, &has_last, fault);
+	if (rc)
+		return rc;
+	uint64_t last_max = c->socket->session.gateway->config->last_limit;
+	if (last > last_max)
+		return fault_set(fault, FAULT_BAD_PARAMETER, "\"last\": at most %llu (limits.last_limit)",
+				 (unsigned long long)last_max);
+	if (has_since && text->n)
+		*ret = slice_eq_str(buf_slice(text), "0") ? (struct start){.kind = START_ALL}
+							  : (struct start){START_AFTER, buf_slice(text), 0};
+	else if (has_last)
+		*ret = (struct start){.kind = START_LAST, .last = (uint32_t)last};
+	return 0;
+}
+
+static void add_channels(struct buf *b, const struct names *names)
+{
+	buf_add_str(b, ",\"channels\":[");
+	for (size_t i = 0; i < names->n; i++) {
+		if (i)
+			buf_add_char(b, ',');
+		json_add_string(b, names->slices[i]);
+	}
+	buf_add_char(b, ']');
+}
+
+/* --- subscribe, unsubscribe -------------------------------------------------------------------- */
+
+/* Names that are said twice, or subscribed already, count once; what is checked is what will be added. */
+static int check_subscribe(const struct command *c, const struct names *names, struct fault *fault)
+{
+	const struct websocket *w = c->socket;
+	size_t known = 0;
+
+	for (size_t i = 0; i < names->n; i++)
+		known += subscriber_has(&w->session.subscriber, names->slices[i]);
+	return subscriber_check(w->session.gateway->hub, names->slices, names->n,
+				w->session.subscriber.channel_n - known, w->is_admin, fault);
+}
+
+static void subscribe(const struct command *c)
+{
+	struct websocket *w = c->socket;
+	const struct hub *h = w->session.gateway->hub;
+	struct buf since = {.cap = 4096}, b = {0};
+	struct names names;
+	struct start start;
+	struct fault fault;
+
+	int rc = names_get(c, &names, &fault);
+	if (rc == 0)
+		rc = start_get(c, &since, &start, &fault);
+	if (rc == 0)
+		rc = check_subscribe(c, &names, &fault);
+	if (rc == 0) {
+		struct start_point point = start_resolve(h, &start);
+
+		begin_reply(&b, "ok", c->ref);
+		add_channels(&b, &names);
+		buf_add_str(&b, ",\"cursor\":");
+		if (point.last)
+			buf_add_str(&b, "null");
+		else
+			json_add_id(&b, &h->epoch, point.from);
+		send_reply(w, &b);
+		rc = subscriber_add(&w->session.subscriber, names.slices, names.n, &start, w->is_admin, &fault);
+	}
+	if (rc)
+		refuse(c, &fault);
+	buf_fini(&since);
+	names_fini(&names);
+}
+
+static void unsubscribe(const struct command *c)
+{
+	struct websocket *w = c->socket;
+	struct names names;
+	struct fault fault;
+	struct buf b = {0};
+
+	int rc = names_get(c, &names, &fault);
+	for (size_t i = 0; rc == 0 && i < names.n; i++)
+		if (!subscriber_has(&w->session.subscriber, names.slices[i]))
+			rc = fault_set(&fault, FAULT_NOT_SUBSCRIBED, "not subscribed to %s",
+				       log_value_n(names.slices[i].p, names.slices[i].n));
+	if (rc) {
+		refuse(c, &fault);
+	} else {
+		for (size_t i = 0; i < names.n; i++)
+			subscriber_remove(&w->session.subscriber, names.slices[i]);
+		begin_reply(&b, "ok", c->ref);
+		add_channels(&b, &names);
+		send_reply(w, &b);
+	}
+	names_fini(&names);
+}
+
+/* --- publish ----------------------------------------------------------------------------------- */
+
+static void on_receipt(struct append *a)
+{
+	struct ws_pending *p = a->owner;
+	struct buf b = {0};
+
+	if (p) {
+		struct websocket *w = p->socket;
+		struct slice ref = slice_make(p->ref, p->ref_n);
+
+		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
+		if (a->error) {
+			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
+			websocket_send_fault(w, ref, publish_fault_of(a->error), publish_fault_text(a->error));
+		} else {
+			begin_reply(&b, "ok", ref);
+			buf_add_char(&b, ',');
+			receipt_add(&b, w->session.gateway->hub, a, false);
+			send_reply(w, &b);
+		}
+		ws_pending_free(p);
+		websocket_resume_if_ready(w);
+	}
+	append_free(a);
+}
+
+/* `data`, decoded when it is base64, and how it is shown. */
+static int payload_get(const struct command *c, struct buf *bytes, struct slice *ret, struct payload_shape *shape,
+		       struct buf *type, struct fault *fault)
+{
+	struct buf encoding = {.cap = 64};
+	bool has_encoding = false, has_type = false;
+	struct slice data;
+
+	if (!json_object_get(c->frame, "data", &data))
+		return fault_set(fault, FAULT_BAD_REQUEST, "a publish needs \"data\"");
+	int rc = get_string(c, "encoding", &encoding, &has_encoding, fault);
+	bool is_base64 = has_encoding && slice_eq_str(buf_slice(&encoding), "base64");
+	buf_fini(&encoding);
+	if (rc == 0)
+		rc = get_string(c, "content_type", type, &has_type, fault);
+	if (rc)
+		return rc;
+	if (has_encoding && !is_base64)
+		return fault_set(fault, FAULT_BAD_PARAMETER, "\"encoding\" must be \"base64\" or absent");
+	*ret = data;
+	if (!is_base64) {
+		if (!has_type) {
+			*shape = (struct payload_shape){.kind = MESSAGE_JSON};
+			return 0;
+		}
+		/* A string of a named type is that text; other values are their JSON. */
+		if (json_type_of(data) == JSON_STRING && !slice_starts(buf_slice(type), "application/json")) {
+			if (json_unescape(data, bytes) != 0)
+				return fault_set(fault, FAULT_BAD_PARAMETER, "\"data\" holds a lone surrogate");
+			*ret = buf_slice(bytes);
+		}
+		return payload_shape(buf_slice(type), *ret, shape, fault);
+	}
+	struct buf text = {0};
+	size_t n;
+	if (json_type_of(data) != JSON_STRING || json_unescape(data, &text) != 0 ||
+	    buf_reserve(bytes, text.n + 1) != 0 ||
+	    sodium_base642bin((unsigned char *)bytes->p, text.n + 1, text.p ? text.p : "", text.n, NULL, &n, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) != 0) {
+		buf_fini(&text);
+		return fault_set(fault, FAULT_BAD_PARAMETER, "\"data\" must be a base64 string");
+	}
+	buf_fini(&text);
+	bytes->n = n;
+	*ret = buf_slice(bytes);
+	return payload_shape(has_type ? buf_slice(type) : SLICE("application/octet-stream"), *ret, shape, fault);
+}
+
+static int publish_get(const struct command *c, struct publish_request *r, struct fault *fault)
+{
+	struct slice v;
+
+	if (json_object_get(c->frame, "key", &v) || json_object_get(c->frame, "ttl", &v))
+		return fault_set(fault, FAULT_NOT_SUPPORTED, "\"key\" and \"ttl\" are not kept by this version");
+	if (json_object_get(c->frame, "ephemeral", &v)) {
+		if (json_type_of(v) != JSON_BOOL)
+			return fault_set(fault, FAULT_BAD_PARAMETER, "\"ephemeral\" must be true or false");
+		r->is_ephemeral = slice_eq_str(v, "true");
+	}
+	r->is_admin = c->socket->is_admin;
+	return 0;
+}
+
+static void publish(const struct command *c)
+{
+	struct websocket *w = c->socket;
+	struct publish_request r = {.n = 1};
+	struct buf bytes = {0}, type = {.cap = 4096};
+	struct payload_shape shape;
+	struct slice payload;
+	struct names names;
+	struct fault fault;
+
+	int rc = names_get(c, &names, &fault);
+	if (rc == 0 && names.n != 1)
+		rc = fault_set(&fault, FAULT_BAD_PARAMETER, "a publish goes to one channel");
+	if (rc == 0)
+		rc = publish_get(c, &r, &fault);
+	if (rc == 0)
+		rc = payload_get(c, &bytes, &payload, &shape, &type, &fault);
+	if (rc == 0) {
+		struct ws_pending *p = ws_pending_new(w, c->ref);
+
+		r.channel = names.slices[0];
+		r.payloads = &payload;
+		r.shapes = &shape;
+		p->append = publish_post(w->session.gateway->hub, &r, on_receipt, p, &fault);
+		if (!p->append) {
+			ws_pending_free(p);
+			rc = -1;
+		}
+	} else {
+		count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
+	}
+	if (rc)
+		refuse(c, &fault);
+	names_fini(&names);
+	buf_fini(&bytes);
+	buf_fini(&type);
+}
+
+static void on_raw_receipt(struct append *a)
+{
+	struct ws_pending *p = a->owner;
+
+	if (p) {
+		struct websocket *w = p->socket;
+
+		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
+		if (a->error) {
+			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
+			ws_close(w->ws, CLOSE_OVERLOAD, 1013, publish_fault_text(a->error));
+		}
+		ws_pending_free(p);
+		websocket_resume_if_ready(w);
+	}
+	append_free(a);
+}
+
+void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
+{
+	struct payload_shape shape = {.kind = MESSAGE_BINARY};
+	struct fault fault;
+
+	/* Nobody said what a text frame is: as for a POST without a type. The opcode it came with stays either way. */
+	if (!is_binary)
+		payload_shape(slice_str(""), payload, &shape, NULL);
+	struct publish_request r = {
+		.channel = slice_str(w->raw_channel),
+		.is_ephemeral = w->is_ephemeral,
+		.is_admin = w->is_admin,
+		.n = 1,
+		.payloads = &payload,
+		.shapes = &shape,
+	};
+	struct ws_pending *p = ws_pending_new(w, slice_str(""));
+	p->append = publish_post(w->session.gateway->hub, &r, on_raw_receipt, p, &fault);
+	if (p->append)
+		return;
+	ws_pending_free(p);
+	bool is_ours = fault_status(fault.id) >= 500;
+	fault.message[120] = '\0'; /* a close frame holds 123 bytes */
+	ws_close(w->ws, is_ours ? CLOSE_OVERLOAD : CLOSE_KICKED, is_ours ? 1013 : 1008, fault.message);
+}
+
+/* --- history, ping ----------------------------------------------------------------------------- */
+
+static void on_fetched(struct fetch *f, struct slice members, enum fault_id fault, const char *text)
+{
+	struct ws_pending *p = f->owner;
+	struct websocket *w = p->socket;
+	struct slice ref = slice_make(p->ref, p->ref_n);
+	struct buf b = {0};
+
+	if (fault) {
+		websocket_send_fault(w, ref, fault, text);
+	} else {
+		begin_reply(&b, "ok", ref);
+		buf_add_char(&b, ',');
+		buf_add_slice(&b, members);
+		send_reply(w, &b);
+	}
+	ws_pending_free(p);
+	websocket_resume_if_ready(w);
+}
+
+static void history(const struct command *c)
+{
+	struct websocket *w = c->socket;
+	struct fetch_request r = {.is_admin = w->is_admin};
+	struct buf since = {.cap = 4096};
+	struct names names;
+	struct fault fault;
+	uint64_t limit = 0;
+	bool has_limit;
+
+	int rc = names_get(c, &names, &fault);
+	if (rc == 0 && names.n != 1)
+		rc = fault_set(&fault, FAULT_BAD_PARAMETER, "history is read of one channel at a time");
+	if (rc == 0)
+		rc = start_get(c, &since, &r.start, &fault);
+	if (rc == 0)
+		rc = get_u64(c, "limit", &limit, &has_limit, &fault);
+	if (rc == 0) {
+		struct ws_pending *p = ws_pending_new(w, c->ref);
+
+		r.channel = names.slices[0];
+		r.limit = limit;
+		p->fetch = fetch_start(w->session.gateway, &r, on_fetched, p, &fault);
+		if (!p->fetch) {
+			ws_pending_free(p);
+			rc = -1;
+		}
+	}
+	if (rc)
+		refuse(c, &fault);
+	names_fini(&names);
+	buf_fini(&since);
+}
+
+static void ping(const struct command *c)
+{
+	struct buf b = {0};
+
+	begin_reply(&b, "pong", c->ref);
+	buf_addf(&b, ",\"ts\":%lld", (long long)clock_wall_ms());
+	send_reply(c->socket, &b);
+}
+
+/* --- dispatch ---------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *type;
+	void (*run)(const struct command *c);
+} commands[] = {
+	{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"publish", publish},
+	{"history", history},     {"ping", ping},
+};
+
+static int take_ref(struct command *c, struct fault *fault)
+{
+	struct slice ref;
+
+	if (!json_object_get(c->frame, "ref", &ref))
+		return 0;
+	if (ref.n > REF_MAX || (json_type_of(ref) != JSON_STRING && json_type_of(ref) != JSON_NUMBER))
+		return fault_set(fault, FAULT_BAD_PARAMETER, "\"ref\" must be a string or number of at most %d bytes",
+				 REF_MAX);
+	c->ref = ref;
+	return 0;
+}
+
+static int parse(struct command *c, struct slice text, struct buf *type, struct fault *fault)
+{
+	bool has_type;
+	size_t at;
+
+	if (!json_is_valid(text, &at))
+		return fault_set(fault, FAULT_BAD_JSON, "the frame is not valid JSON: byte %zu of %zu is wrong", at,
+				 text.n);
+	if (json_type_of(text) != JSON_OBJECT)
+		return fault_set(fault, FAULT_BAD_JSON, "the frame must be a JSON object");
+	c->frame = text;
+	int rc = take_ref(c, fault);
+	if (rc == 0 && (get_string(c, "type", type, &has_type, fault) != 0 || !has_type))
+		rc = fault_set(fault, FAULT_UNKNOWN_TYPE, "the frame needs a \"type\" that is a string");
+	return rc;
+}
+
+void ws_command(struct websocket *w, struct slice text)
+{
+	struct command c = {.socket = w, .ref = slice_str("")};
+	struct buf type = {.cap = 256};
+	struct fault fault;
+
+	if (parse(&c, text, &type, &fault) != 0) {
+		refuse(&c, &fault);
+		buf_fini(&type);
+		return;
+	}
+	size_t i = 0;
+	while (i < ARRAY_LEN(commands) && !slice_eq_str(buf_slice(&type), commands[i].type))
+		i++;
+	if (i < ARRAY_LEN(commands)) {
+		commands[i].run(&c);
+	} else {
+		fault_set(&fault, FAULT_UNKNOWN_TYPE,
+			  "unknown type %s; subscribe, unsubscribe, publish, history and ping are known",
+			  log_value_n(type.p, type.n));
+		refuse(&c, &fault);
+	}
+	buf_fini(&type);
+}
