@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+"""embed INPUT NAME OUTPUT: a C file that holds the bytes of INPUT as NAME and their number as NAME_size."""
+import sys
+
+path, name, output = sys.argv[1:]
+data = open(path, 'rb').read()
+with open(output, 'w') as out:
+    out.write(f'extern const char {name}[];\nextern const unsigned long {name}_size;\n')
+    out.write(f'const unsigned long {name}_size = {len(data)};\nconst char {name}[] = {{\n')
+    for i in range(0, len(data), 16):
+        out.write('\t' + ', '.join(str(b if b < 128 else b - 256) for b in data[i:i + 16]) + ',\n')
+    out.write('\t0,\n};\n')

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker: wiring of one I/O thread. Everything that reaches it from outside is a letter in its
+ * mailbox (on_letter) or a byte on a socket (accept_connection). It must never block.
+ */
+#include "daemon/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/xalloc.h"
+#include "daemon/admin.h"
+#include "transports/transport.h"
+
+#define DRAIN_LOOK_MS 50
+
+/* --- options into the parts --------------------------------------------------------------------
+ */
+
+static struct hub_limits hub_limits_of(const struct config *c)
+{
+	return (struct hub_limits){
+		.channels_per_subscriber = c->channels_per_subscription,
+		.message_bytes = c->message_bytes,
+		.last_max = (uint32_t)c->last_limit,
+		.recent_count = c->recent_count,
+		.recent_bytes = c->recent_bytes,
+		.recent_total_bytes = c->recent_total_bytes,
+		.page_rows = 1000,
+		/* A page fills half the window, so that what was read is also taken. */
+		.page_bytes = c->replay_window_bytes / 2,
+		/* A client between two polls finds its channel's history still in memory. */
+		.idle_channel_ms = 30000,
+		.idle_channels = 10000,
+	};
+}
+
+static struct gateway_config gateway_config_of(const struct config *c)
+{
+	return (struct gateway_config){
+		.out_queue_bytes = c->out_queue_bytes,
+		.replay_window_bytes = c->replay_window_bytes,
+		.heartbeat_ms = c->heartbeat_ms,
+		.sse_retry_ms = c->sse_retry_ms,
+		.poll_wait_max_ms = c->poll_wait_max_ms,
+		.poll_batch_ms = c->poll_batch_ms,
+		.poll_messages = c->poll_messages,
+		.poll_bytes = c->poll_bytes,
+		.history_limit = c->history_limit,
+		.channels_per_subscription = c->channels_per_subscription,
+		.message_bytes = c->message_bytes,
+		.request_bytes = c->body_bytes,
+		.batch_bytes = c->batch_bytes,
+		.last_limit = (uint32_t)c->last_limit,
+		.pending_publishes = c->pending_publishes,
+		.ws_origins = c->ws_origins,
+		.log_sessions = c->log_sessions,
+		.ws =
+			{
+				.message_max = c->ws_message_bytes,
+				.fragments_max = (unsigned)c->ws_fragments,
+				.heartbeat_ms = c->heartbeat_ms,
+				.pong_timeout_ms = c->pong_timeout_ms,
+				.close_timeout_ms = c->ws_close_timeout_ms,
+			},
+	};
+}
+
+static struct http_config http_config_of(const struct config *c, struct gateway *g)
+{
+	return (struct http_config){
+		.head_max = c->head_bytes,
+		.target_max = c->target_bytes,
+		.body_max = c->body_bytes,
+		.head_timeout_ms = c->head_timeout_ms,
+		.body_timeout_ms = c->body_timeout_ms,
+		.idle_timeout_ms = c->idle_timeout_ms,
+		.pipeline_max = (unsigned)c->pipeline,
+		.server = "holdfast",
+		.cors_origins = c->cors_origins,
+		.on_request = gateway_on_request,
+		.body_limit = gateway_body_limit,
+		.arg = g,
+	};
+}
+
+static void set_up_connections(struct worker *w, const struct config *c)
+{
+	w->conns.loop = w->loop;
+	w->conns.counters = w->counters;
+	w->conns.write_timeout_ms = c->write_timeout_ms;
+	w->conns.linger_ms = c->linger_ms;
+	w->conns.tcp_user_timeout_ms = (unsigned)c->tcp_user_timeout_ms;
+	w->conns.in_max = c->head_bytes + 64 * 1024;
+	w->conns.max = (c->max_connections + w->server->worker_n - 1) / w->server->worker_n;
+	LIST_INIT(&w->conns.all);
+}
+
+/* --- connections -------------------------------------------------------------------------------
+ */
+
+static void accept_connection(void *arg, int fd, bool is_admin)
+{
+	struct worker *w = arg;
+	struct conn *c = conn_new(&w->conns, fd, &conn_io_plain, NULL, NULL);
+
+	c->is_admin = is_admin;
+	http_serve(c, &w->http);
+}
+
+void worker_listen(struct worker *w, int fd, bool is_admin)
+{
+	assert(w->listener_n < ARRAY_LEN(w->listeners));
+	w->listeners[w->listener_n++] = listener_new(&w->conns, fd, is_admin, accept_connection, w);
+}
+
+static void stop_listening(struct worker *w)
+{
+	while (w->listener_n)
+		listener_free(w->listeners[--w->listener_n]);
+}
+
+/* --- draining and stopping ---------------------------------------------------------------------
+ */
+
+static void close_idle_connections(struct worker *w)
+{
+	struct conn *c, *next;
+
+	LIST_FOREACH_SAFE (c, &w->conns.all, link, next)
+		http_close_if_idle(c);
+}
+
+static void on_drain_look(struct loop_timer *t)
+{
+	struct worker *w = container_of(t, struct worker, drain_timer);
+
+	close_idle_connections(w);
+	if (w->conns.n == 0)
+		sem_post(&w->server->idle);
+	else
+		loop_timer_set(w->loop, t, DRAIN_LOOK_MS);
+}
+
+/* New connections are still accepted: whoever comes is told, by /readyz or a refusal, instead of running into a closed
+ * port. */
+static void drain(struct worker *w)
+{
+	w->http.is_draining = true;
+	gateway_drain(&w->gateway, atomic_load(&w->server->newest)->drain_spread_ms);
+	on_drain_look(&w->drain_timer);
+}
+
+static void stop(struct worker *w)
+{
+	struct conn *c;
+
+	stop_listening(w);
+	loop_timer_clear(w->loop, &w->drain_timer);
+	while ((c = LIST_FIRST(&w->conns.all)) != NULL)
+		conn_close(c, CLOSE_DRAIN);
+	loop_stop(w->loop);
+}
+
+/* --- letters -----------------------------------------------------------------------------------
+ */
+
+static void on_batch(struct worker *w, struct batch_letter *l)
+{
+	struct append *a;
+
+	if (l->batch)
+		hub_deliver(w->hub, l->batch);
+	while ((a = STAILQ_FIRST(&l->receipts)) != NULL) {
+		STAILQ_REMOVE_HEAD(&l->receipts, receipt);
+		a->done(a);
+	}
+	batch_letter_free(l);
+}
+
+static void on_errand(struct worker *w, struct errand *e)
+{
+	struct server *s = w->server;
+
+	if (e->visited == s->worker_n) {
+		e->done(e);
+		return;
+	}
+	e->visit(w, e);
+	e->visited++;
+	mailbox_post(&s->workers[(e->home + e->visited) % s->worker_n]->mailbox, &e->letter);
+}
+
+void errand_send(struct worker *home, struct errand *e)
+{
+	e->letter.kind = LETTER_ERRAND;
+	e->home = home->index;
+	e->visited = 0;
+	mailbox_post(&home->mailbox, &e->letter);
+}
+
+static void on_config(struct worker *w, struct config_letter *l)
+{
+	hub_set_namespaces(w->hub, l->namespaces);
+	w->gateway_config.log_sessions = l->log_sessions;
+	namespace_table_unref(l->namespaces);
+	free(l);
+}
+
+static void on_letter(struct letter *l, void *arg)
+{
+	struct worker *w = arg;
+
+	CHECK_OBJ(w, WORKER_MAGIC);
+	switch (l->kind) {
+	case LETTER_BATCH:
+		on_batch(w, container_of(l, struct batch_letter, letter));
+		break;
+	case LETTER_QUERY: {
+		struct query *q = container_of(l, struct query, letter);
+		q->done(q);
+		break;
+	}
+	case LETTER_TASK: {
+		struct store_task *t = container_of(l, struct store_task, letter);
+		t->done(t);
+		break;
+	}
+	case LETTER_ERRAND:
+		on_errand(w, container_of(l, struct errand, letter));
+		break;
+	case LETTER_CONFIG:
+		on_config(w, container_of(l, struct config_letter, letter));
+		break;
+	case LETTER_DRAIN:
+		free(l);
+		drain(w);
+		break;
+	case LETTER_STOP:
+		free(l);
+		stop(w);
+		break;
+	case LETTER_APPEND:
+		assert(!"an append comes back inside a batch");
+	}
+}
+
+void worker_post(struct worker *w, enum letter_kind kind)
+{
+	struct letter *l = xcalloc(1, sizeof(*l));
+
+	l->kind = kind;
+	mailbox_post(&w->mailbox, l);
+}
+
+/* What came after the worker had stopped: nobody waits for it any more. */
+static void drop_letters(struct worker *w)
+{
+	struct letter_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct letter *l;
+
+	mailbox_take(&w->mailbox, &list);
+	while ((l = STAILQ_FIRST(&list)) != NULL) {
+		STAILQ_REMOVE_HEAD(&list, link);
+		switch (l->kind) {
+		case LETTER_BATCH: {
+			struct batch_letter *b = container_of(l, struct batch_letter, letter);
+			struct append *a;
+
+			while ((a = STAILQ_FIRST(&b->receipts)) != NULL) {
+				STAILQ_REMOVE_HEAD(&b->receipts, receipt);
+				append_free(a);
+			}
+			batch_letter_free(b);
+			break;
+		}
+		case LETTER_QUERY:
+			query_free(container_of(l, struct query, letter));
+			break;
+		case LETTER_TASK:
+			store_task_free(container_of(l, struct store_task, letter));
+			break;
+		case LETTER_CONFIG:
+			namespace_table_unref(
+				container_of(l, struct config_letter, letter)->namespaces);
+			free(l);
+			break;
+		case LETTER_ERRAND:
+		case LETTER_DRAIN:
+		case LETTER_STOP:
+		case LETTER_APPEND:
+			free(l);
+			break;
+		}
+	}
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+struct worker *worker_new(struct server *s, unsigned index)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+	const struct config *c = s->config;
+	struct hub_limits limits = hub_limits_of(c);
+	char name[32];
+
+	w->magic = WORKER_MAGIC;
+	w->index = index;
+	w->server = s;
+	snprintf(name, sizeof(name), "worker%u", index);
+	w->loop = loop_new(name);
+	w->counters = counters_new();
+	if (mailbox_init(&w->mailbox) != 0) {
+		log_error("out_of_descriptors", "");
+		abort();
+	}
+	w->hub = hub_new(w->loop, s->history, &w->mailbox, s->census, c->namespaces, w->counters,
+			 &limits);
+	set_up_connections(w, c);
+	w->gateway_config = gateway_config_of(c);
+	w->gateway = (struct gateway){
+		.loop = w->loop,
+		.hub = w->hub,
+		.counters = w->counters,
+		.config = &w->gateway_config,
+		.extra = admin_registry,
+		.extra_arg = w,
+	};
+	LIST_INIT(&w->gateway.sessions);
+	w->http = http_config_of(c, &w->gateway);
+	loop_timer_init(&w->drain_timer, on_drain_look);
+	mailbox_attach(&w->mailbox, w->loop, on_letter, w);
+	history_add_worker(s->history, &w->mailbox);
+	return w;
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	loop_run(w->loop);
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	char name[16];
+
+	int rc = pthread_create(&w->thread, NULL, run, w);
+	if (rc == 0) {
+		snprintf(name, sizeof(name), "hf-worker%u", w->index);
+		pthread_setname_np(w->thread, name);
+	}
+	return -rc;
+}
+
+void worker_free(struct worker *w)
+{
+	CHECK_OBJ(w, WORKER_MAGIC);
+	stop_listening(w);
+	mailbox_detach(&w->mailbox);
+	loop_turn(w->loop, false); /* what was deferred */
+	drop_letters(w);
+	hub_free(w->hub);
+	loop_free(w->loop);
+	mailbox_fini(&w->mailbox);
+	counters_free(w->counters);
+	w->magic = 0;
+	free(w);
+}
