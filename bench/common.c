@@ -64,7 +64,8 @@ double process_cpu_s(pid_t pid)
 	unsigned long user, system;
 
 	read_proc(pid, "stat", text, sizeof(text));
-	/* The second field is a name in parentheses, and may itself hold anything. utime and stime are 14 and 15. */
+	/* The second field is a name in parentheses, and may itself hold anything. utime and stime
+	 * are 14 and 15. */
 	const char *p = strrchr(text, ')');
 	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
 			 &system) != 2)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * floor: an epoll server of one thread. It answers just what the generator asks: a GET subscribes, a POST is
- * sent to all subscribers, and GET /metrics tells how many send() calls that took.
+ * floor: an epoll server of one thread. It answers just what the generator asks: a GET subscribes,
+ * a POST is sent to all subscribers, and GET /metrics tells how many send() calls that took.
  *
- * DESIGN. What a turn of the loop received is made into frames in one buffer; at the end of the turn each
- * subscriber gets the buffer with one send(), then the publishers get their receipts. So it coalesces just as the broker
- * does, and a ratio to it says what the broker adds. Requests must come whole in one read, which the generator's do.
+ * DESIGN. What a turn of the loop received is made into frames in one buffer; at the end of the
+ * turn each subscriber gets the buffer with one send(), then the publishers get their receipts. So
+ * it coalesces just as the broker does, and a ratio to it says what the broker adds. Requests must
+ * come whole in one read, which the generator's do.
  */
 #include "bench/floor.h"
 

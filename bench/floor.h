@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * floor: the least that a server can do to fan messages out, as a yardstick: frames of the same size as
- * the broker's, one send() per subscriber and turn of the loop, and nothing else: no log, no history, no limits,
- * hardly a parser. Thread: any one.
+ * floor: the least that a server can do to fan messages out, as a yardstick: frames of the same
+ * size as the broker's, one send() per subscriber and turn of the loop, and nothing else: no log,
+ * no history, no limits, hardly a parser. Thread: any one.
  */
 #ifndef BENCH_FLOOR_H
 #define BENCH_FLOOR_H

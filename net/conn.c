@@ -3,28 +3,33 @@
  * conn: the life of one socket and its input; conn_out.c has the out queue.
  *
  * DESIGN
- * - One embedded event for the whole life: EV_READ|EV_CLOSED, edge-triggered. Pausing is a flag and
- *   costs no system call, and a paused connection still hears of FIN and RST, which a
- * level-triggered one could not without spinning on unread bytes (libevent reports an error as
- * readable and writable, never as closed). What an edge has told and nobody has read yet is kept in
- * c->readable.
- * - A second event, for writing, exists only while the socket is full.
- * - All reads go into one buffer per thread. Only what the owner leaves unconsumed is copied to
+ *
+ * One embedded event for the whole life: EV_READ|EV_CLOSED, edge-triggered. Pausing is a flag and
+ * costs no system call, and a paused connection still hears of FIN and RST, which a level-triggered
+ * one could not without spinning on unread bytes (libevent reports an error as readable and
+ * writable, never as closed). What an edge has told and nobody has read yet: c->readable. A second
+ * event, for writing, exists only while the socket is full.
+ *
+ * All reads go into one buffer per thread. Only what the owner leaves unconsumed is copied to
  * c->in, so an idle connection owns nothing but its struct.
- * - Output, kept input, end of file and drains are dealt with in one task at the end of the turn.
- * So conn_send never calls anybody back, and everything of a turn leaves in one writev.
+ *
+ * Output, kept input, end of file and drains are dealt with in one task at the end of the turn. So
+ * conn_send never calls anybody back, and everything of a turn leaves in one writev.
  *
  * LIFE CYCLE (c->state)
- *   OPEN       conn_new        events run, owner is called
- *   FINISHING  conn_finish     queue leaves → FIN → input is discarded until the peer's FIN,
- * LINGER, or DISCARD_MAX bytes CLOSED     conn_over       fd closed, on_closed called, memory freed
- * at the end of the turn
+ *
+ *   OPEN       conn_new     events run, the owner is called
+ *   FINISHING  conn_finish  the queue leaves, then FIN; input is discarded until the peer's FIN,
+ *                           linger_ms or DISCARD_MAX bytes
+ *   CLOSED     conn_over    fd closed, on_closed called; memory goes at the end of the turn
  *
  * It must never call the owner from inside conn_send, touch a connection after an owner's call
  * without looking at its state, or keep an event on a closed fd.
  */
-#include <assert.h>
+#include "net/conn.h"
+
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <linux/sockios.h>
@@ -119,6 +124,8 @@ static size_t offer(struct conn *c, struct slice bytes)
 static void offer_kept(struct conn *c)
 {
 	c->offer_due = false;
+	if (c->in.n == 0)
+		return;
 	size_t used = offer(c, buf_slice(&c->in));
 	if (c->state != CONN_OPEN || used == c->in.n)
 		buf_fini(&c->in);
@@ -215,10 +222,12 @@ static void on_socket_event(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (what & EV_CLOSED)
 		c->fin_seen = true;
-	if (can_read(c))
-		read_some(c);
-	else
+	if (!can_read(c))
 		look_for_hangup(c);
+	else if (c->offer_due && c->in.n > 0)
+		c->readable = true; /* what was kept comes first, at the end of the turn */
+	else
+		read_some(c);
 }
 
 /* An edge that was told already is told again in the next turn. */
@@ -340,7 +349,7 @@ static void on_end_of_turn(struct loop_task *t)
 	CHECK_OBJ(c, CONN_MAGIC);
 	if (c->broken)
 		conn_over(c, (enum close_reason)(c->broken - 1));
-	if (c->offer_due && c->state == CONN_OPEN && c->reading && c->in.n > 0)
+	if (c->offer_due && c->state == CONN_OPEN && c->reading)
 		offer_kept(c);
 	if (c->eof_due && c->state == CONN_OPEN) {
 		c->eof_due = false;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conn: one socket. Bytes in are handed to whoever owns the connection now (an HTTP parser, then perhaps a
- * WebSocket); bytes out are frames in a queue, shared by reference, which leave in one writev per loop turn.
+ * conn: one socket. Bytes in are handed to whoever owns the connection now (an HTTP parser, then
+ * perhaps a WebSocket); bytes out are frames in a queue, shared by reference, which leave in one
+ * writev per loop turn.
  *
- *   OPEN ──conn_finish──▶ FINISHING (queue leaves, then FIN, then a short wait for the peer's FIN) ──▶ CLOSED
- *     └────conn_close, peer gone, error──────────────────────────────────────────────────────────▶ CLOSED
+ *   OPEN ──conn_finish──▶ FINISHING: queue leaves, FIN, short wait for the peer's FIN ──▶ CLOSED
+ *     └────conn_close, peer gone, error───────────────────────────────────────────────▶ CLOSED
  *
- * CLOSED: on_closed has been called once, the fd is closed, and the memory goes at the end of the turn.
- * Nothing is closed or called back inside conn_send: a failing write is seen at the end of the turn.
- * Idle connections own no input or output memory besides this struct.
+ * CLOSED: on_closed has been called once, the fd is closed, and the memory goes at the end of the
+ * turn. Nothing is closed or called back inside conn_send: a failing write is seen at the end of
+ * the turn. Idle connections own no input or output memory besides this struct.
  *
  * Thread: the owner loop's.
  */
@@ -33,8 +34,8 @@
 struct conn;
 struct conn_chunk; /* some slots of the out queue; pooled in conn_env */
 
-/* How bytes meet the socket: a plain one here, TLS later. -EAGAIN when it would block; 0 from read: end of stream.
- * Other negative errno: the connection is broken. */
+/* How bytes meet the socket: a plain one here, TLS later. -EAGAIN when it would block; 0 from read:
+ * end of stream. Other negative errno: the connection is broken. */
 struct conn_io {
 	const char *name;
 	ssize_t (*read)(struct conn *c, void *p, size_t n);
@@ -47,14 +48,16 @@ extern const struct conn_io conn_io_plain;
 
 /* What the owner wants to know. */
 struct conn_ops {
-	/* Bytes came. Return how many were consumed; the rest is kept and given again, with more behind it. The owner
-	 * may finish, close or hand over the connection inside; then the return value still counts. */
+	/* Bytes came. Return how many were consumed; the rest is kept and given again, with more
+	 * behind it. The owner may finish, close or hand over the connection inside; then the
+	 * return value still counts. */
 	size_t (*on_input)(struct conn *c, struct slice bytes);
 	/* The peer sent FIN. The owner decides: finish, close, or go on writing. */
 	void (*on_eof)(struct conn *c);
 	/* The out queue has drained to the mark of conn_call_on_drain(). May be NULL. */
 	void (*on_drain)(struct conn *c);
-	/* The connection is over; called once, c is valid until the end of the turn. The owner lets go of it. */
+	/* The connection is over; called once, c is valid until the end of the turn. The owner lets
+	 * go of it. */
 	void (*on_closed)(struct conn *c, enum close_reason reason);
 };
 
@@ -65,10 +68,12 @@ struct conn_env {
 	uint64_t write_timeout_ms; /* the peer takes nothing for so long: closed, WRITE_TIMEOUT */
 	uint64_t linger_ms;        /* FINISHING waits so long for the peer's FIN */
 	unsigned tcp_user_timeout_ms;
-	size_t in_max;             /* unconsumed input kept per connection; more stops reading; 0: CONN_IN_MAX */
-	size_t n;                  /* connections now */
-	size_t max;                /* connections at most; 0: no limit but the descriptors */
-	void (*on_room)(struct conn_env *env); /* a descriptor was freed (listener waits for it); may be NULL */
+	size_t in_max; /* unconsumed input kept per connection; more stops reading; 0: CONN_IN_MAX
+			*/
+	size_t n;      /* connections now */
+	size_t max;    /* connections at most; 0: no limit but the descriptors */
+	void (*on_room)(struct conn_env *env); /* a descriptor was freed (listener waits for it);
+						  may be NULL */
 	void *room_arg;
 	LIST_HEAD(, conn) all;
 	struct conn_chunk *pool; /* private: free chunks; goes with the last connection */
@@ -99,10 +104,10 @@ struct conn {
 	uint64_t opened_ms;
 	struct buf in;
 	struct conn_chunk *out_first, *out_last;
-	uint32_t out_offset; /* bytes of the first frame already written */
+	uint32_t out_offset;   /* bytes of the first frame already written */
 	uint32_t kernel_queue; /* SIOCOUTQ when the write timeout was set */
-	uint32_t discarded;  /* bytes thrown away while FINISHING */
-	size_t out_bytes;    /* queued and not yet written */
+	uint32_t discarded;    /* bytes thrown away while FINISHING */
+	size_t out_bytes;      /* queued and not yet written */
 	size_t drain_mark;
 	uint8_t state;
 	uint8_t close_reason;
@@ -117,7 +122,7 @@ struct conn {
 	bool drain_later;  /* on_drain not before the next turn */
 	bool fin_sent;
 	uint8_t broken; /* close_reason + 1 of a failure to be told at the end of the turn */
-	bool is_admin; /* came in through the admin socket */
+	bool is_admin;  /* came in through the admin socket */
 	struct event read_event;
 	struct event *write_event; /* only while the socket is full */
 	struct loop_timer timer;   /* private: write timeout and linger */
@@ -125,10 +130,12 @@ struct conn {
 	LIST_ENTRY(conn) link;
 };
 
-/* Takes a connected non-blocking fd; starts reading at once. ops and owner may be set before the loop turns. */
+/* Takes a connected non-blocking fd; starts reading at once. ops and owner may be set before the
+ * loop turns. */
 struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
 		      const struct conn_ops *ops, void *owner);
-/* Hand the connection to another owner; unconsumed input is offered to it at the end of the turn. */
+/* Hand the connection to another owner; unconsumed input is offered to it at the end of the turn.
+ */
 void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *owner);
 
 /* Queue a frame; takes a reference of its own. Ignored unless OPEN. */
@@ -139,22 +146,24 @@ static inline size_t conn_out_bytes(const struct conn *c)
 {
 	return c->out_bytes;
 }
-/* Drop every is_message frame of which nothing has been written yet; keep all others. Return the lowest seq
- * among the dropped (0: none had one). */
+/* Drop every is_message frame of which nothing has been written yet; keep all others. Return the
+ * lowest seq among the dropped (0: none had one). */
 uint64_t conn_drop_messages(struct conn *c);
 /* Call on_drain once, when out_bytes is ≤ mark; at the earliest at the end of this turn. */
 void conn_call_on_drain(struct conn *c, size_t mark);
 
-/* Stop reading (back-pressure) and go on. While stopped, a hang-up of the peer is still noticed: RST at once; FIN
- * when reading goes on or, if watch_hangup, at once (EPOLLRDHUP), as on_eof. After conn_resume, input that was kept is
- * offered again at the end of the turn. */
+/* Stop reading (back-pressure) and go on. While stopped, a hang-up of the peer is still noticed:
+ * RST at once; FIN when reading goes on or, if watch_hangup, at once (EPOLLRDHUP), as on_eof. After
+ * conn_resume, input that was kept is offered again at the end of the turn. */
 void conn_pause(struct conn *c, bool watch_hangup);
 void conn_resume(struct conn *c);
 
-/* Let the queue leave, send FIN, wait for the peer's, close. on_closed(reason) comes at the end, whatever happens to
- * the connection in between: the first reason stands. No more input: what comes is read and thrown away. */
+/* Let the queue leave, send FIN, wait for the peer's, close. on_closed(reason) comes at the end,
+ * whatever happens to the connection in between: the first reason stands. No more input: what comes
+ * is read and thrown away. */
 void conn_finish(struct conn *c, enum close_reason reason);
-/* Close now, what is queued is lost. on_closed comes before this returns, unless it was called already. */
+/* Close now, what is queued is lost. on_closed comes before this returns, unless it was called
+ * already. */
 void conn_close(struct conn *c, enum close_reason reason);
 bool conn_is_open(const struct conn *c);
 

@@ -8,8 +8,7 @@
  * steady state, and an idle connection owns no chunk at all. Bytes are never copied: one writev
  * gathers up to IOV_BATCH frames as they are.
  *
- *   chunk:  [head … tail)  slots in use; only the first chunk has head > 0, only the last tail <
- * SLOTS
+ *   chunk:  [head … tail) are in use; head > 0 in the first chunk only, tail < SLOTS in the last
  *
  * The first frame may be partially written (c->out_offset); such a frame is never dropped, or the
  * peer's framing would break.

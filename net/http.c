@@ -21,6 +21,8 @@
  * It must never parse behind a request that ends the connection, and never touch h->conn after an
  * owner's call without looking whether it is still there.
  */
+#include "net/http.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -153,7 +155,7 @@ static void settle(struct http *h)
 /* Send what is at the head of the queue. False when the connection is no longer ours or ends. */
 static bool send_first(struct http *h, struct http_exchange *x)
 {
-	bool closes = http_closes_after(x);
+	bool closes = !x->keep_alive; /* as its head says */
 	enum close_reason reason = x->close_reason;
 
 	for (size_t i = 0; i < x->answer_n; i++)
@@ -191,7 +193,12 @@ static void pump(struct http *h)
 
 bool http_closes_after(const struct http_exchange *x)
 {
-	return !x->keep_alive || !x->http || x->http->eof || x->http->cfg->is_draining;
+	const struct http *h = x->http;
+
+	if (!x->keep_alive || !h)
+		return true;
+	/* Requests that were taken on behind this one get their answers too. */
+	return (h->eof || h->cfg->is_draining) && !TAILQ_NEXT(x, link);
 }
 
 void http_deliver(struct http_exchange *x, int status, struct frame *head,
@@ -212,6 +219,10 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 	count_inc(counters, COUNTER_REQUESTS);
 	if (status >= 400)
 		count_inc(counters, COUNTER_REQUESTS_BAD);
+	if (http_closes_after(x)) {
+		x->keep_alive = false;
+		h->ended = true;
+	}
 	x->answer = xmalloc((n + 1) * sizeof(*x->answer));
 	x->answer[x->answer_n++] = head;
 	for (size_t i = 0; i < n; i++)

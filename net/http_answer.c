@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_answer: answers made of bytes: status line, the headers every answer has, errors as JSON,
- * CORS.
+ * http_answer: the bytes of answers: status line, the headers that all have, errors as JSON, CORS.
  *
  * DESIGN. A complete answer is one frame (head and body together), or a head and references to
  * frames that others share; http.c sends it when its turn has come. The Date line is made once per

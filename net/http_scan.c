@@ -10,8 +10,9 @@
  *
  *   METHOD ─SP→ TARGET ─SP→ VERSION ─CR→ LINE_LF ─LF→ LINE ─→ NAME ─:→ VALUE ─CR→ LINE_LF
  *                                                     └─CR→ END_LF ─LF→ done
- *   SIZE ─;→ EXT ─CR→ SIZE_LF ─→ DATA ─→ DATA_CR ─→ DATA_LF → SIZE …   size 0: → TRAILER lines →
- * done
+ *
+ *   SIZE ─;→ EXT ─CR→ SIZE_LF ─→ DATA ─→ DATA_CR ─→ DATA_LF ─→ SIZE …
+ *                        └─size 0→ TRAILER lines ─→ done
  *
  * Both work on pieces of any size and keep no bytes. They judge form only; what the header fields
  * mean together (Host, lengths) is http_parse.c's part.

@@ -16,8 +16,10 @@
  * It must never keep an event armed after a failure that will repeat itself, nor accept without end
  * while the connections it has already accepted wait.
  */
-#include <assert.h>
+#include "net/listener.h"
+
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
@@ -33,7 +35,6 @@
 #include "base/log.h"
 #include "base/obj.h"
 #include "base/xalloc.h"
-#include "net/listener.h"
 
 #define LISTENER_MAGIC 0x4c53544eu
 #define ACCEPTS_MAX    64   /* per event: the connections accepted want their turn too */

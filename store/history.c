@@ -11,7 +11,7 @@
  * Life: history_open → history_add_worker … → history_start → … → history_close. Closing ends the
  * log thread first (it commits and announces what waits), then the readers, then the stores.
  */
-#include "store/history_internal.h"
+#include "store/history.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/xalloc.h"
+#include "store/history_internal.h"
 
 /* --- letters
  * -------------------------------------------------------------------------------------- */

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * history: the log as workers see it. Asynchronous on both sides: an append goes out as a letter and
- * comes back numbered, in the batch it was committed with; a query goes out and comes back with rows.
+ * history: the log as workers see it. Asynchronous on both sides: an append goes out as a letter
+ * and comes back numbered, in the batch it was committed with; a query goes out and comes back with
+ * rows.
  *
- *   worker ──APPEND──▶ log thread: take everything waiting, number it, commit once ──BATCH──▶ every worker
- *   worker ──QUERY──▶ reader thread ──the same letter──▶ worker
+ *   worker ──APPEND──▶ log thread: take everything waiting, number it, commit once ──BATCH──▶ every
+ * worker worker ──QUERY──▶ reader thread ──the same letter──▶ worker
  *
  * Rules that all else rests on:
  *  - one thread numbers; seq only grows, and is never used twice, restarts included;
  *  - a batch is announced only after it is as durable as it asked for; a failed commit answers its
- *    publishers with an error and nobody else hears of it. Ephemeral and memory-only messages do not
- *    fail with the disk;
+ *    publishers with an error and nobody else hears of it. Ephemeral and memory-only messages do
+ * not fail with the disk;
  *  - every worker gets every batch, in log order;
  *  - an append is all or none: its messages stand next to each other in one batch.
  *
- * Messages of namespaces with durability `memory` live in a memory engine beside the configured one.
+ * Messages of namespaces with durability `memory` live in a memory engine beside the configured
+ * one.
  */
 #ifndef STORE_HISTORY_H
 #define STORE_HISTORY_H
@@ -37,16 +39,16 @@ struct history_config {
 	size_t append_queue_bytes; /* more than this waiting: -EAGAIN */
 	size_t query_queue;        /* more queries than this waiting: -EAGAIN */
 	size_t batch_messages;     /* at most this many messages in one commit */
-	unsigned worker_lag;       /* batches a worker may be behind before the log thread waits for it */
+	unsigned worker_lag; /* batches a worker may be behind before the log thread waits for it */
 };
 
 /* --- appending ----------------------------------------------------------------------------- */
 
 /* One publish of one or more messages, all or none. */
 struct append {
-	struct letter letter; /* private */
+	struct letter letter;         /* private */
 	STAILQ_ENTRY(append) receipt; /* private: its place in the batch letter */
-	struct mailbox *reply_to; /* the worker's */
+	struct mailbox *reply_to;     /* the worker's */
 	/* Called on the worker when it came back; owns the append from then on (append_free). */
 	void (*done)(struct append *);
 	void *owner; /* the worker's; set to NULL when the owner died meanwhile */
@@ -73,7 +75,7 @@ struct batch *batch_unref(struct batch *b);
 
 struct batch_letter {
 	struct letter letter;
-	struct batch *batch;                /* may hold 0 messages when all that is in it failed */
+	struct batch *batch;            /* may hold 0 messages when all that is in it failed */
 	STAILQ_HEAD(, append) receipts; /* this worker's appends, answered */
 };
 /* Drops the batch; receipts must have been taken out. */
@@ -99,7 +101,7 @@ struct query {
 	uint64_t reached;
 	size_t row_n;
 	struct message **rows; /* sealed, rising seq; one reference each, owned by the query */
-	size_t row_room;        /* private */
+	size_t row_room;       /* private */
 	size_t range_n;
 	struct query_range ranges[];
 };
@@ -124,11 +126,11 @@ struct store_task {
 	struct mailbox *reply_to;
 	void (*done)(struct store_task *);
 	void *owner;
-	char *text;  /* CHANNELS: prefix; CHANNEL, PURGE: name; BACKUP: path. Freed with the task. */
+	char *text; /* CHANNELS: prefix; CHANNEL, PURGE: name; BACKUP: path. Freed with the task. */
 	char *after; /* CHANNELS: start after this name. Freed with the task; may be NULL. */
 	size_t max;  /* CHANNELS */
 	/* answers */
-	int error;
+	int error; /* -ECANCELED: PURGE or BACKUP given up because the log is being closed */
 	struct problem problem; /* BACKUP */
 	struct channel_info info;
 	uint64_t removed;
@@ -141,25 +143,29 @@ void store_task_free(struct store_task *t);
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-/* Open the engines. On failure nothing was touched and problem says why and what to do. Thread: main. */
+/* Open the engines. On failure nothing was touched and problem says why and what to do. Thread:
+ * main. */
 int history_open(const struct history_config *cfg, struct history **ret, struct problem *problem);
 /* Before history_start: this worker gets every batch. */
 void history_add_worker(struct history *h, struct mailbox *worker);
 /* Start the log thread and the readers. */
 int history_start(struct history *h);
-/* Stop all threads (what waits is still committed and announced), checkpoint, close. Thread: main. The workers' mailboxes
- * must outlive this call, and it may leave letters in them. */
+/* Stop all threads (what waits is still committed and announced), checkpoint, close. Thread: main.
+ * The workers' mailboxes must outlive this call, and it may leave letters in them. */
 void history_close(struct history *h);
 
 /* Any thread. */
 const struct epoch *history_epoch(const struct history *h);
-/* The newest seq given out before the first batch: where the workers' heads start. Valid after history_open. */
+/* The newest seq given out before the first batch: where the workers' heads start. Valid after
+ * history_open. */
 uint64_t history_start_head(const struct history *h);
-/* The newest seq announced, or about to be, to any worker: a cursor beyond it was never given out. Any thread. */
+/* The newest seq announced, or about to be, to any worker: a cursor beyond it was never given out.
+ * Any thread. */
 uint64_t history_head(const struct history *h);
 /* Does the store take appends? 0, or the negative errno it failed with last. Any thread. */
 int history_health(const struct history *h);
-/* Use these options from now on (durability of existing names may not change). Any thread. Takes a reference. */
+/* Use these options from now on (durability of existing names may not change). Any thread. Takes a
+ * reference. */
 void history_set_namespaces(struct history *h, struct namespace_table *t);
 
 /* Worker threads. Takes the letter on 0; -EAGAIN when the queue is full (it stays the caller's). */

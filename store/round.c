@@ -322,8 +322,8 @@ static struct batch *batch_make(struct history *h)
 			count_published(w, a->messages[k]);
 		}
 	}
-	/* Before any letter: who has seen a message of this batch finds it at or below the head. A batch of nothing does not reach
-	 * every worker. */
+	/* Before any letter: who has seen a message of this batch finds it at or below the head. A
+	 * batch of nothing does not reach every worker. */
 	if (b->n > 0)
 		atomic_store(&h->head, b->head);
 	return b;

@@ -191,7 +191,7 @@ static char *real_path(const char *path)
 {
 	char *real = realpath(path, NULL);
 
-	return real ? real : xstrdup(path);
+	return real ? real : connection_path(path);
 }
 
 static int sqlite_open(const struct store_config *cfg, struct store **ret, struct problem *problem)

@@ -52,6 +52,13 @@ int sqlite_channel(struct store_reader *r, struct slice channel, struct channel_
 	return error;
 }
 
+static int slice_compare(struct slice a, struct slice b)
+{
+	int rc = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+	return rc != 0 ? rc : (a.n > b.n) - (a.n < b.n);
+}
+
 int sqlite_channels(struct store_reader *r, struct slice prefix, struct slice after, size_t max,
 		    void (*row)(void *arg, struct slice name, const struct channel_info *),
 		    void *arg)
@@ -62,7 +69,9 @@ int sqlite_channels(struct store_reader *r, struct slice prefix, struct slice af
 
 	if (stmt == NULL)
 		return connection_error(&r->c);
-	sqlite3_bind_text(stmt, 1, prefix.n ? prefix.p : "", (int)prefix.n, SQLITE_STATIC);
+	/* one lower bound, so that the index leads straight to it */
+	struct slice from = slice_compare(prefix, after) > 0 ? prefix : after;
+	sqlite3_bind_text(stmt, 1, from.n ? from.p : "", (int)from.n, SQLITE_STATIC);
 	sqlite3_bind_text(stmt, 2, after.n ? after.p : "", (int)after.n, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 3, max > INT64_MAX ? INT64_MAX : (sqlite3_int64)max);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
@@ -184,20 +193,29 @@ static int backup_problem(int rc, const char *path, struct problem *problem)
 	}
 }
 
-int sqlite_backup(struct store_reader *r, const char *path, struct problem *problem)
+static int make_backup(struct store *s, const char *path)
 {
-	CHECK_OBJ(r, SQLITE_READER_MAGIC);
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+
 	if (fd < 0)
-		return backup_problem(-errno, path, problem);
-	int rc = copy_into(r->s, path);
+		return -errno;
+	int rc = copy_into(s, path);
 	if (rc == 0)
-		rc = finish_copy(r->s, path, fd);
+		rc = finish_copy(s, path, fd);
 	if (rc == 0)
 		rc = schema_sync_parent(path);
 	close(fd);
-	if (rc == 0)
-		return 0;
-	unlink(path);
-	return backup_problem(rc, path, problem);
+	if (rc != 0)
+		unlink(path);
+	return rc;
+}
+
+int sqlite_backup(struct store_reader *r, const char *path, struct problem *problem)
+{
+	CHECK_OBJ(r, SQLITE_READER_MAGIC);
+	char *plain = connection_path(path);
+	int rc = make_backup(r->s, plain);
+
+	free(plain);
+	return rc == 0 ? 0 : backup_problem(rc, path, problem);
 }

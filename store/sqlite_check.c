@@ -19,12 +19,13 @@
  *
  * It must never create, extend or delete a file, but for the empty -wal that SQLite itself left.
  */
-#include "store/sqlite_engine.h"
+#include "store/sqlite_connection.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -7,11 +7,13 @@
  * on it is off (SQLITE_OPEN_NOMUTEX). Extended result codes are on: the system's errno behind an
  * I/O error tells a full disk from a broken one.
  */
-#include "store/sqlite_engine.h"
+#include "store/sqlite_connection.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/obj.h"
+#include "base/xalloc.h"
 
 static const char *const sql_texts[SQL_COUNT] = {
 	/* IMMEDIATE: a writer finds out at once whether it may write */
@@ -33,8 +35,8 @@ static const char *const sql_texts[SQL_COUNT] = {
 	[SQL_CHANNELS_AFTER_ID] =
 		"SELECT " CHANNEL_COLUMNS " FROM channel WHERE id > ?1 ORDER BY id LIMIT ?2",
 	[SQL_CHANNELS_AFTER_NAME] =
-		"SELECT " CHANNEL_COLUMNS " FROM channel WHERE name >= ?1 AND name > ?2"
-		" ORDER BY name LIMIT ?3",
+		"SELECT " CHANNEL_COLUMNS
+		" FROM channel WHERE name >= ?1 AND name <> ?2 ORDER BY name LIMIT ?3",
 	[SQL_CHANNEL_DUE] =
 		"SELECT " CHANNEL_COLUMNS " FROM channel WHERE due <= ?1 ORDER BY due LIMIT 1",
 	[SQL_MESSAGE_INSERT] = "INSERT INTO message(seq, channel, prev, ts, kind, type, payload)"
@@ -50,6 +52,15 @@ static const char *const sql_texts[SQL_COUNT] = {
 	[SQL_MESSAGES_LAST] = "SELECT min(seq), count(*) FROM (SELECT seq FROM message"
 			      " WHERE channel = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3)",
 };
+
+char *connection_path(const char *path)
+{
+	size_t n = strlen(path) + sizeof("./");
+	char *plain = xmalloc(n);
+
+	snprintf(plain, n, "%s%s", path[0] == '/' || path[0] == '.' ? "" : "./", path);
+	return plain;
+}
 
 int connection_open(struct connection *c, const char *path, int flags)
 {

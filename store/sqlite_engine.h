@@ -16,111 +16,13 @@
 #define STORE_SQLITE_ENGINE_H
 
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 
 #include "base/list.h"
 #include "base/map.h"
 #include "store/merge.h"
+#include "store/sqlite_connection.h"
 #include "store/store.h"
-
-/* "Hfst": bytes 68–71 of the file, so that nothing else is mistaken for a log. */
-#define SQLITE_APPLICATION_ID 0x48667374
-
-/* --- connections ------------------------------------------------------------------------------ */
-
-/* The columns of a channel row, in the order channel_state_read() expects. */
-#define CHANNEL_COLUMNS "id, name, head, floor, oldest, count, bytes, head_ts, oldest_ts, due"
-
-enum sql_id {
-	SQL_BEGIN_WRITE,
-	SQL_BEGIN_READ,
-	SQL_COMMIT,
-	SQL_ROLLBACK,
-	SQL_META_SET,
-	SQL_CHANNEL_BY_NAME,
-	SQL_CHANNEL_INSERT,
-	SQL_CHANNEL_UPDATE,
-	SQL_CHANNEL_UPDATE_DUE,
-	SQL_CHANNELS_AFTER_ID,
-	SQL_CHANNELS_AFTER_NAME,
-	SQL_CHANNEL_DUE,
-	SQL_MESSAGE_INSERT,
-	SQL_MESSAGES_OLDEST,
-	SQL_MESSAGES_DELETE,
-	SQL_MESSAGES_WALK,
-	SQL_MESSAGES_RANGE,
-	SQL_MESSAGES_LAST,
-	SQL_COUNT
-};
-
-struct connection {
-	sqlite3 *db;
-	sqlite3_stmt *stmts[SQL_COUNT]; /* prepared on first use */
-};
-
-/* flags: of sqlite3_open_v2. Return 0 or negative errno. */
-int connection_open(struct connection *c, const char *path, int flags);
-/* All statements of the connection must be reset or cached. */
-void connection_close(struct connection *c);
-/* The cached statement, reset; NULL on failure (connection_error says which). */
-sqlite3_stmt *connection_stmt(struct connection *c, enum sql_id id);
-/* A statement of its own, to be finalized by the caller. */
-sqlite3_stmt *connection_prepare(struct connection *c, enum sql_id id);
-/* What the last failed call means: negative errno. */
-int connection_error(const struct connection *c);
-/* Step a statement that gives no rows, and reset it. */
-int connection_run(struct connection *c, sqlite3_stmt *stmt);
-int connection_run_id(struct connection *c, enum sql_id id);
-int connection_exec(struct connection *c, const char *sql);
-/* The first column of the first row as a number. */
-int connection_number(struct connection *c, const char *sql, int64_t *ret);
-/* meta: one value. -ENOENT when there is no such row. */
-int meta_set_number(struct connection *c, const char *key, uint64_t value);
-
-/* A channel row. */
-struct channel_state {
-	int64_t id; /* 0: not in the database yet */
-	uint64_t head;
-	uint64_t floor;
-	uint64_t oldest;
-	uint64_t count;
-	uint64_t bytes;
-	int64_t head_ts_ms;
-	int64_t oldest_ts_ms;
-	int64_t due_ms; /* 0: never */
-};
-
-void channel_state_read(sqlite3_stmt *stmt, struct channel_state *ret);
-struct slice channel_name_read(sqlite3_stmt *stmt);
-
-/* --- schema and checks ------------------------------------------------------------------------ */
-
-struct schema_step {
-	const char *sql; /* from version i to i + 1 */
-};
-
-extern const struct schema_step schema_steps[];
-extern const int schema_version; /* number of steps */
-
-/* Bring the database from its user_version to version n, in one transaction. Return 0 or negative
- * errno; on failure nothing was changed. */
-int schema_migrate(struct connection *c, const struct schema_step *steps, int n);
-/* Are the tables exactly what steps 1 … version make? -EUCLEAN when not. */
-int schema_verify(struct connection *c, const struct schema_step *steps, int version);
-/* Make a new database at path with these steps; a file that is there already is left alone
- * (-EEXIST). */
-int schema_create(const char *path, const struct schema_step *steps, int n,
-		  struct problem *problem);
-
-/* Sync the folder that holds path, so that the file's name survives the machine. */
-int schema_sync_parent(const char *path);
-
-/* Look at the file without changing anything on disk, and lock it against other daemons. *ret_fd
- * holds the lock and is closed after every SQLite connection to the file (POSIX: closing any
- * descriptor drops SQLite's own locks). Return 0, 1 when there is no such file, or negative errno.
- */
-int check_file(const char *path, int *ret_fd, struct problem *problem);
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
 
@@ -227,7 +129,7 @@ int sqlite_purge(struct store *s, struct slice channel, uint64_t upto, size_t ro
 
 /* --- readers ---------------------------------------------------------------------------------- */
 
-#define RANGE_POOL_MAX 64
+#define RANGE_POOL_MAX 1024 /* some 4 KB each */
 
 struct sql_cursor {
 	struct merge_cursor at;

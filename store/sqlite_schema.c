@@ -14,14 +14,16 @@
  *
  * It must never change a step that was released: add one.
  */
-#include "store/sqlite_engine.h"
+#include "store/sqlite_connection.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "base/xalloc.h"
 
 const struct schema_step schema_steps[] = {

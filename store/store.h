@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * store: where the log lives. An engine is one file with one `const struct store_ops`; it is
- * synchronous and may block; it is called by store threads only and never calls back into the broker.
- * The asynchronous face exists once, above the engines: store/history.h.
+ * synchronous and may block; it is called by store threads only and never calls back into the
+ * broker. The asynchronous face exists once, above the engines: store/history.h.
  *
  * An engine is one writer (struct store, used by the log thread) and any number of readers
  * (struct store_reader, each used by one reader thread, concurrently with the writer).
@@ -25,22 +25,26 @@ struct store;
 struct store_reader;
 
 struct store_config {
-	const char *path;                        /* sqlite: the database file */
-	const struct namespace_table *namespaces; /* outlives the store; replaced by set_namespaces */
-	uint64_t first_seq; /* memory: number of the first message it may hold; smaller ones are gone */
-	bool create;        /* sqlite: make the database when the file does not exist */
-	const atomic_bool *cancel; /* set by any thread: a backup that is running gives up. May be NULL */
+	const char *path; /* sqlite: the database file */
+	const struct namespace_table
+		*namespaces; /* outlives the store; replaced by set_namespaces */
+	uint64_t first_seq;  /* memory: number of the first message it may hold; smaller ones are
+				gone */
+	bool create;         /* sqlite: make the database when the file does not exist */
+	const atomic_bool
+		*cancel; /* set by any thread: a backup that is running gives up. May be NULL */
 };
 
 /* One channel of a range read. The engine fills head and floor. */
 struct store_range {
 	struct slice channel;
 	uint64_t after; /* rows with seq > after */
-	uint32_t last;  /* when not 0: ignore after and start so that the newest `last` messages ≤ upto follow; the
-			   engine writes the resulting start into after */
+	uint32_t last;  /* when not 0: ignore after and start so that the newest `last` messages ≤
+			   upto follow; the  engine writes the resulting start into after */
 	/* answers */
 	uint64_t head;   /* newest seq of the channel ever given out; 0: none */
-	uint64_t floor;  /* highest seq of the channel that is no longer there; 0: nothing was removed */
+	uint64_t floor;  /* highest seq of the channel that is no longer there; 0: nothing was
+			    removed */
 	uint64_t oldest; /* oldest seq still there; 0: the channel holds nothing */
 };
 
@@ -49,8 +53,10 @@ struct store_read {
 	size_t range_n;
 	uint64_t upto;   /* rows with seq ≤ upto */
 	size_t row_max;  /* stop after so many rows … */
-	size_t byte_max; /* … or once their payloads passed so many bytes (at least one row is given) */
-	/* answer: every row of the ranges with seq ≤ reached has been given; == upto when complete */
+	size_t byte_max; /* … or once their payloads passed so many bytes (at least one row is
+			    given) */
+	/* answer: every row of the ranges with seq ≤ reached has been given; == upto when complete
+	 */
 	uint64_t reached;
 };
 
@@ -67,25 +73,27 @@ struct channel_info {
 	int64_t head_ts_ms; /* 0 when the head itself is gone */
 };
 
-/* How an engine says what it can not do: negative errno. -ENOSPC disk full, -EIO disk error, -EBUSY locked
- * by somebody else, -EUCLEAN corrupt. After an error from append nothing of the batch is in the log. */
+/* How an engine says what it can not do: negative errno. -ENOSPC disk full, -EIO disk error, -EBUSY
+ * locked by somebody else, -EUCLEAN corrupt. After an error from append nothing of the batch is in
+ * the log. */
 struct store_ops {
 	const char *name;
 
-	/* Any one thread, before the log thread starts. On failure nothing on disk was touched and problem says why and
-	 * what to do. The epoch is made with the log. */
+	/* Any one thread, before the log thread starts. On failure nothing on disk was touched and
+	 * problem says why and what to do. The epoch is made with the log. */
 	int (*open)(const struct store_config *cfg, struct store **ret, struct problem *problem);
 	/* Log thread, or after it ended; readers are closed before. Checkpoints. NULL is fine. */
 	void (*close)(struct store *s);
 
-	/* Log thread. All n drafts (n ≥ 1, seq, prev and ts_ms set by the caller, seq rising) or none; durable on return
-	 * 0: in the file (sync false) or on the medium (sync true). */
+	/* Log thread. All n drafts (n ≥ 1, seq, prev and ts_ms set by the caller, seq rising) or
+	 * none; durable on return 0: in the file (sync false) or on the medium (sync true). */
 	int (*append)(struct store *s, struct message *const *batch, size_t n, bool sync);
-	/* Log thread. Newest seq ever given to the channel (also when it was trimmed since); 0: none. */
+	/* Log thread. Newest seq ever given to the channel (also when it was trimmed since); 0:
+	 * none. */
 	int (*head)(struct store *s, struct slice channel, uint64_t *ret_seq);
-	/* Log thread. Remove at most row_max messages that retention says are too many, too old or too large; look at a
-	 * few times row_max at most. *ret_n: how many. Return 0 when all is within its limits now, 1 when there may be
-	 * more to do, or negative errno. */
+	/* Log thread. Remove at most row_max messages that retention says are too many, too old or
+	 * too large; look at a few times row_max at most. *ret_n: how many. Return 0 when all is
+	 * within its limits now, 1 when there may be more to do, or negative errno. */
 	int (*trim)(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n);
 
 	/* Reader thread: its own handle, opened and closed there. */
@@ -97,16 +105,20 @@ struct store_ops {
 
 /* What the operator's tools need, besides. */
 struct store_admin_ops {
-	/* Reader thread. Channels with the prefix, after the name `after` ("" from the start), in byte order, ≤ max calls. */
+	/* Reader thread. Channels with the prefix, after the name `after` ("" from the start), in
+	 * byte order, ≤ max calls. */
 	int (*channels)(struct store_reader *r, struct slice prefix, struct slice after, size_t max,
-			void (*row)(void *arg, struct slice name, const struct channel_info *), void *arg);
+			void (*row)(void *arg, struct slice name, const struct channel_info *),
+			void *arg);
 	int (*channel)(struct store_reader *r, struct slice channel, struct channel_info *ret);
-	/* Log thread. Remove at most row_max of the channel's messages with seq ≤ upto, oldest first (its head stays).
-	 * *ret_n: how many. Return 0 when all are gone, 1 when some are left, or negative errno. */
-	int (*purge)(struct store *s, struct slice channel, uint64_t upto, size_t row_max, uint64_t *ret_n);
-	/* Reader thread. Copy the whole log into a new file, online, then verify it. The file must not exist; it is gone
-	 * again after a failure. The copy has an epoch of its own: once it is used, ids that were given out after it was
-	 * made mean nothing. */
+	/* Log thread. Remove at most row_max of the channel's messages with seq ≤ upto, oldest
+	 * first (its head stays). *ret_n: how many. Return 0 when all are gone, 1 when some are
+	 * left, or negative errno. */
+	int (*purge)(struct store *s, struct slice channel, uint64_t upto, size_t row_max,
+		     uint64_t *ret_n);
+	/* Reader thread. Copy the whole log into a new file, online, then verify it. The file must
+	 * not exist; it is gone again after a failure. The copy has an epoch of its own: once it is
+	 * used, ids that were given out after it was made mean nothing. */
 	int (*backup)(struct store_reader *r, const char *path, struct problem *problem);
 	/* Log thread. */
 	int (*set_namespaces)(struct store *s, const struct namespace_table *t);
@@ -114,11 +126,13 @@ struct store_admin_ops {
 	int (*sizes)(struct store *s, uint64_t *ret_db_bytes, uint64_t *ret_wal_bytes);
 };
 
-/* Log thread, at start: the epoch, the newest seq, and the mark below which seqs may have been given out. */
+/* Log thread, at start: the epoch, the newest seq, and the mark below which seqs may have been
+ * given out. */
 struct store_origin {
 	struct epoch epoch;
-	uint64_t top;      /* newest stored seq; 0: none */
-	uint64_t reserved; /* seqs up to here may have been used for messages that were not stored */
+	uint64_t top; /* newest stored seq; 0: none */
+	uint64_t
+		reserved; /* seqs up to here may have been used for messages that were not stored */
 	int64_t top_ts_ms; /* time stamp of the newest stored message; 0: none */
 };
 
@@ -126,7 +140,8 @@ struct store_engine {
 	struct store_ops ops;
 	struct store_admin_ops admin;
 	int (*origin)(struct store *s, struct store_origin *ret);
-	/* Log thread. Remember on the medium that seqs up to `seq` may be used (written before the first of them is). */
+	/* Log thread. Remember on the medium that seqs up to `seq` may be used (written before the
+	 * first of them is). */
 	int (*reserve)(struct store *s, uint64_t seq);
 };
 

@@ -614,7 +614,7 @@ static void test_against_a_model(void **state)
 	struct model *model = calloc(1, sizeof(*model));
 	unsigned seed = (unsigned)time(NULL);
 
-	print_message("seed %u\n", seed);
+	print_message("# seed %u\n", seed);
 	for (int i = 0; i < MODEL_ROUNDS; i++) {
 		switch (next_random(&seed) % 8) {
 		case 0:

@@ -9,7 +9,7 @@ import { Queue, deadline, until } from './lib/wait.js';
 import { readHistory } from './lib/follow.js';
 
 const daemon = shared({ config: { 'namespace board': { publish: 'admin' }, 'namespace few': { history_count: 5 } } });
-const missing = fs.existsSync(holdfast) ? false : `${holdfast} is not built`;
+const missing = fs.existsSync(holdfast) || process.env.HOLDFAST ? false : `${holdfast} is not built`;
 const say = (name, how, fn) => (typeof how === 'function' ? claim(name, { skip: missing }, how) : claim(name, { ...how, skip: missing }, fn));
 
 const run = (args, how) => runToEnd(args, { bin: holdfast, ...how });

@@ -3,7 +3,7 @@
 import { claim, shared, assert, refused } from './lib/claim.js';
 import { frame, closePayload, OP } from './lib/ws.js';
 
-const daemon = shared({ options: { 'websocket.message_bytes': '64KiB', 'websocket.fragments': 100, 'websocket.close_timeout': '500ms', 'http.linger': '300ms' } });
+const daemon = shared({ options: { 'websocket.message_bytes': '64KiB', 'limits.message_bytes': '48KiB', 'websocket.fragments': 100, 'websocket.close_timeout': '500ms', 'http.linger': '300ms' } });
 
 const open = async (t) => {
   const w = await t.rawWs(await daemon(t));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* conn_rig: see conn_rig.h. */
+#include "tests/unit/net/conn_rig.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,11 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tests/unit/net/conn_rig.h"
-
 /* --- the owner ------------------------------------------------------------------------------- */
 
-static size_t on_input(struct conn *c, struct slice bytes)
+size_t rig_on_input(struct conn *c, struct slice bytes)
 {
 	struct rig *r = c->owner;
 	size_t n = bytes.n < r->take ? bytes.n : r->take;
@@ -57,7 +57,7 @@ void rig_on_closed(struct conn *c, enum close_reason reason)
 }
 
 const struct conn_ops rig_ops = {
-	.on_input = on_input,
+	.on_input = rig_on_input,
 	.on_eof = rig_on_eof,
 	.on_drain = on_drain,
 	.on_closed = rig_on_closed,

@@ -22,6 +22,7 @@ struct rig {
 };
 
 extern const struct conn_ops rig_ops;
+size_t rig_on_input(struct conn *c, struct slice bytes);
 void rig_on_eof(struct conn *c);
 void rig_on_closed(struct conn *c, enum close_reason reason);
 

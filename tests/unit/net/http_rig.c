@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* http_rig: see http_rig.h. */
+#include "tests/unit/net/http_rig.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +13,6 @@
 #include <string.h>
 
 #include "base/obj.h"
-#include "tests/unit/net/http_rig.h"
 
 static struct rig *rig; /* callbacks of exchanges carry no argument of ours */
 

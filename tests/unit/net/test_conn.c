@@ -18,7 +18,6 @@
 
 #include "base/clock.h"
 #include "base/obj.h"
-
 #include "tests/unit/net/conn_rig.h"
 
 /* --- input ----------------------------------------------------------------------------------- */
@@ -134,6 +133,35 @@ static void test_paused_connection_hears_of_fin_when_it_reads_on(void **state)
 	assert_int_equal(r->w.closed, 0);
 }
 
+static void note_eof(struct conn *c)
+{
+	struct rig *r = c->owner;
+	buf_add_str(&r->input, "|fin");
+	r->eofs++;
+}
+
+/* Kept input is offered at the end of the turn; the event of a FIN comes before that. */
+static void test_fin_in_the_turn_of_resuming_comes_behind_kept_input(void **state)
+{
+	static const struct conn_ops noting = {
+		.on_input = rig_on_input,
+		.on_eof = note_eof,
+		.on_closed = rig_on_closed,
+	};
+	struct rig *r = *state;
+	struct conn *c = rig_start(r);
+	conn_set_owner(c, &noting, r);
+	r->take = 1;
+	r->on_input = pause_now;
+	wire_send(&r->w, SLICE("abc"));
+	r->on_input = NULL;
+	r->take = SIZE_MAX;
+	conn_resume(c);
+	wire_half_close(&r->w);
+	assert_true(slice_eq_str(buf_slice(&r->input), "abc|fin"));
+	assert_int_equal(r->eofs, 1);
+}
+
 static void test_watched_pause_hears_of_fin_at_once(void **state)
 {
 	struct rig *r = *state;
@@ -204,6 +232,23 @@ static void test_hand_over_inside_on_input(void **state)
 	assert_true(slice_eq_str(buf_slice(&second_input), "second"));
 	assert_true(r->eofs >= 1);
 	buf_fini(&second_input);
+}
+
+static void test_new_owner_may_leave_input_too(void **state)
+{
+	struct rig *r = *state;
+	struct conn *c = rig_start(r);
+	conn_set_owner(c, &rig_ops, r);
+	wire_settle(&r->w);
+	r->take = 1;
+	wire_send(&r->w, SLICE("abc"));
+	wire_send(&r->w, SLICE("def"));
+	assert_int_equal(r->inputs, 2);
+	conn_pause(c, false);
+	conn_resume(c);
+	r->take = SIZE_MAX;
+	wire_settle(&r->w);
+	assert_true(slice_eq_str(buf_slice(&r->input), "abcdef"));
 }
 
 static void test_hand_over_of_a_half_closed_connection(void **state)
@@ -541,10 +586,12 @@ int main(void)
 		RIG_TEST(test_pause_and_resume),
 		RIG_TEST(test_paused_connection_notices_a_reset),
 		RIG_TEST(test_paused_connection_hears_of_fin_when_it_reads_on),
+		RIG_TEST(test_fin_in_the_turn_of_resuming_comes_behind_kept_input),
 		RIG_TEST(test_watched_pause_hears_of_fin_at_once),
 		RIG_TEST(test_fin_before_the_watch_begins),
 		RIG_TEST(test_eof_comes_behind_the_bytes),
 		RIG_TEST(test_hand_over_inside_on_input),
+		RIG_TEST(test_new_owner_may_leave_input_too),
 		RIG_TEST(test_hand_over_of_a_half_closed_connection),
 		RIG_TEST(test_close_is_at_once_and_once),
 		RIG_TEST(test_close_inside_on_input_with_input_kept),

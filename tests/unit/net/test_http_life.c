@@ -108,6 +108,56 @@ static void test_half_close_behind_a_request(void **state)
 	assert_true(rig_is_over(r));
 }
 
+static void test_half_close_behind_two_requests(void **state)
+{
+	struct rig *r = *state;
+	rig_start(r);
+	rig_ask(r,
+		"GET /later1 HTTP/1.1\r\nHost: h\r\n\r\nGET /later2 HTTP/1.1\r\nHost: h\r\n\r\n");
+	wire_half_close(&r->w);
+	rig_answer(r, 0, "one");
+	assert_false(r->w.got_eof);
+	rig_answer(r, 1, "two");
+	rig_expect(r, "one");
+	rig_expect(r, "two");
+	assert_int_equal(wire_count(&r->w, "\r\nConnection: close\r\n"), 1);
+	assert_true(r->w.got_eof);
+	assert_true(rig_is_over(r));
+}
+
+static void test_draining_closes_behind_the_last_answer(void **state)
+{
+	struct rig *r = *state;
+	rig_start(r);
+	rig_ask(r,
+		"GET /later1 HTTP/1.1\r\nHost: h\r\n\r\nGET /later2 HTTP/1.1\r\nHost: h\r\n\r\n");
+	r->cfg.is_draining = true;
+	http_close_if_idle(r->w.conn); /* it is not */
+	rig_answer(r, 1, "two");
+	rig_ask(r, "GET /3 HTTP/1.1\r\nHost: h\r\n\r\n");
+	rig_answer(r, 0, "one");
+	rig_expect(r, "one");
+	rig_expect(r, "two");
+	assert_int_equal(wire_count(&r->w, "\r\nConnection: close\r\n"), 1);
+	assert_true(r->w.got_eof);
+	assert_int_equal(r->requests, 2);
+	wire_hang_up(&r->w);
+	/* An idle one is closed at once, one that is being read is not. */
+	rig_start(r);
+	http_close_if_idle(r->w.conn);
+	wire_settle(&r->w);
+	assert_true(r->w.got_eof);
+	wire_hang_up(&r->w);
+	assert_int_equal(wire_counter(&r->w, COUNTER_CLOSED_DRAIN), 1);
+	rig_start(r);
+	rig_ask(r, "GET /half HTTP/1.1\r\n");
+	http_close_if_idle(r->w.conn);
+	rig_ask(r, "Host: h\r\n\r\n");
+	rig_expect(r, "GET /half?");
+	rig_expect(r, "\r\nConnection: close\r\n");
+	assert_true(r->w.got_eof);
+}
+
 static void test_half_close_in_one_turn_with_the_request(void **state)
 {
 	struct rig *r = *state;
@@ -316,6 +366,8 @@ int main(void)
 		RIG_TEST(test_no_timer_runs_while_the_handler_thinks),
 		RIG_TEST(test_two_timeouts_behind_each_other),
 		RIG_TEST(test_half_close_behind_a_request),
+		RIG_TEST(test_half_close_behind_two_requests),
+		RIG_TEST(test_draining_closes_behind_the_last_answer),
 		RIG_TEST(test_half_close_in_one_turn_with_the_request),
 		RIG_TEST(test_half_close_inside_a_request),
 		RIG_TEST(test_waiting_exchange_hears_of_a_half_close),

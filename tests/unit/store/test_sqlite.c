@@ -638,6 +638,27 @@ static void test_backup(void **state)
 	assert_int_equal(n, 200);
 }
 
+/* Names that mean something to SQLite are names of files here. */
+static void test_odd_names(void **state)
+{
+	struct fixture *f = *state;
+	struct store_reader *r;
+	char *here = getcwd(NULL, 0);
+
+	assert_int_equal(chdir(f->folder), 0);
+	assert_int_equal(try_open(f, ":memory:"), 0);
+	fill(f, 1, 1);
+	assert_int_equal(f->e->ops.reader_open(f->s, &r), 0);
+	assert_int_equal(f->e->admin.backup(r, "file:copy?mode=memory", &f->problem), 0);
+	f->e->ops.reader_close(r);
+	must_close(f);
+	assert_int_equal(access(":memory:", R_OK), 0);
+	assert_int_equal(access("file:copy?mode=memory", R_OK), 0);
+	assert_int_equal(test_folder_count("."), 2);
+	assert_int_equal(chdir(here), 0);
+	free(here);
+}
+
 static void test_backup_given_up(void **state)
 {
 	struct fixture *f = *state;
@@ -701,6 +722,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_power_cut, setup_shim, teardown_shim),
 		cmocka_unit_test_setup_teardown(test_full_file_system, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backup, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backup_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wal_stays_short, setup, teardown),
 	};

@@ -42,7 +42,7 @@ export function configText(sections) {
 }
 
 export function makeFolder() {
-  return fs.mkdtempSync(path.join(os.tmpdir(), 'hf-'));
+  return fs.mkdtempSync(path.join(os.tmpdir(), `hf-${process.pid}-`));
 }
 
 // Run the daemon with these arguments to its end (for what refuses to start): {code, signal, stdout, stderr}.

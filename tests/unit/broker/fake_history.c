@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fake_history: see the header. DESIGN: nothing is ever forgotten: a removed message only moves behind `gone`, so that
+ * a test can ask afterwards what there was. Reads are written as the contract says, by the plainest means (a scan over
+ * the ranges for each row), so that they can be believed.
+ */
+#include "tests/unit/broker/fake_history.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/obj.h"
+#include "base/xalloc.h"
+
+struct forget_letter {
+	struct letter letter; /* of kind LETTER_TASK */
+	char channel[256];
+};
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+struct history *fake_history_new(uint64_t head, size_t workers)
+{
+	struct history *h = xcalloc(1, sizeof(*h));
+
+	assert(workers <= FAKE_WORKERS);
+	strcpy(h->epoch.text, "fake");
+	h->start_head = h->seq = h->head = head;
+	h->query_room = ARRAY_LEN(h->queries);
+	h->worker_n = workers;
+	STAILQ_INIT(&h->appends);
+	for (size_t i = 0; i < workers; i++)
+		STAILQ_INIT(&h->workers[i].letters);
+	return h;
+}
+
+static void letter_drop(struct letter *l)
+{
+	struct batch_letter *b;
+	struct append *a;
+
+	switch (l->kind) {
+	case LETTER_BATCH:
+		b = container_of(l, struct batch_letter, letter);
+		while ((a = STAILQ_FIRST(&b->receipts)) != NULL) {
+			STAILQ_REMOVE_HEAD(&b->receipts, receipt);
+			append_free(a);
+		}
+		batch_letter_free(b);
+		break;
+	case LETTER_QUERY:
+		query_free(container_of(l, struct query, letter));
+		break;
+	default:
+		free(container_of(l, struct forget_letter, letter));
+	}
+}
+
+static void channels_free(struct history *h)
+{
+	struct fake_channel *c, *next;
+
+	HASH_ITER (hh, h->channels, c, next) {
+		HASH_DEL(h->channels, c);
+		for (size_t i = 0; i < c->n; i++)
+			message_unref(c->rows[i]);
+		free(c->rows);
+		free(c);
+	}
+}
+
+void fake_history_free(struct history *h)
+{
+	struct append *a;
+	struct letter *l;
+
+	if (!h)
+		return;
+	while ((a = STAILQ_FIRST(&h->appends)) != NULL) {
+		STAILQ_REMOVE_HEAD(&h->appends, receipt);
+		append_free(a);
+	}
+	for (size_t i = 0; i < h->query_n; i++)
+		query_free(h->queries[i]);
+	for (size_t i = 0; i < h->worker_n; i++) {
+		while ((l = STAILQ_FIRST(&h->workers[i].letters)) != NULL) {
+			STAILQ_REMOVE_HEAD(&h->workers[i].letters, link);
+			letter_drop(l);
+		}
+	}
+	channels_free(h);
+	free(h);
+}
+
+static void post(struct fake_worker *w, struct letter *l)
+{
+	STAILQ_INSERT_TAIL(&w->letters, l, link);
+	w->letter_n++;
+}
+
+static struct fake_worker *worker_of(struct history *h, struct mailbox *mb)
+{
+	struct fake_worker *w = container_of(mb, struct fake_worker, mailbox);
+
+	assert(w >= h->workers && w < h->workers + h->worker_n);
+	return w;
+}
+
+/* --- channels ------------------------------------------------------------------------------- */
+
+struct fake_channel *fake_channel_find(struct history *h, const char *name)
+{
+	struct fake_channel *c;
+
+	HASH_FIND_STR(h->channels, name, c);
+	return c;
+}
+
+size_t fake_channel_after(const struct fake_channel *c, uint64_t after)
+{
+	size_t low = 0, high = c->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (c->rows[mid]->seq > after)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+uint64_t fake_channel_floor(const struct fake_channel *c)
+{
+	return c && c->gone ? c->rows[c->gone - 1]->seq : 0;
+}
+
+static void store(struct history *h, struct message *m)
+{
+	struct slice name = message_channel(m);
+	char text[256];
+
+	memcpy(text, name.p, name.n);
+	text[name.n] = '\0';
+	struct fake_channel *c = fake_channel_find(h, text);
+	if (!c) {
+		c = xcalloc(1, sizeof(*c));
+		strcpy(c->name, text);
+		HASH_ADD_STR(h->channels, name, c);
+	}
+	if (c->n == c->room) {
+		c->room = c->room ? c->room * 2 : 16;
+		c->rows = xrealloc(c->rows, c->room * sizeof(struct message *));
+	}
+	m->prev = c->n ? c->rows[c->n - 1]->seq : 0;
+	c->rows[c->n++] = message_ref(m);
+}
+
+void fake_trim(struct history *h, const char *channel, size_t keep)
+{
+	struct fake_channel *c = fake_channel_find(h, channel);
+
+	if (c && c->n - c->gone > keep)
+		c->gone = c->n - keep;
+}
+
+void fake_trim_age(struct history *h, const char *channel, int64_t oldest_ms)
+{
+	struct fake_channel *c = fake_channel_find(h, channel);
+
+	while (c && c->gone < c->n && c->rows[c->gone]->ts_ms <= oldest_ms)
+		c->gone++;
+}
+
+void fake_purge(struct history *h, const char *channel)
+{
+	fake_trim(h, channel, 0);
+	for (size_t i = 0; i < h->worker_n; i++) {
+		struct forget_letter *l = xcalloc(1, sizeof(*l));
+
+		l->letter.kind = LETTER_TASK;
+		strcpy(l->channel, channel);
+		post(&h->workers[i], &l->letter);
+	}
+}
+
+/* --- committing ----------------------------------------------------------------------------- */
+
+/* Give numbers to the append's messages, which are used up whatever comes of them. */
+static void number(struct history *h, struct append *a, int error)
+{
+	a->error = 0;
+	for (size_t i = 0; i < a->n; i++) {
+		struct message *m = a->messages[i];
+
+		m->ts_ms = clock_wall_ms();
+		if (m->durability == DURABILITY_EPHEMERAL)
+			continue;
+		m->seq = ++h->seq;
+		if (error && m->durability != DURABILITY_MEMORY)
+			a->error = error;
+	}
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->error)
+			a->messages[i]->seq = 0;
+		else if (a->messages[i]->seq)
+			store(h, a->messages[i]);
+	}
+}
+
+static struct batch *batch_make(struct history *h, size_t n)
+{
+	struct batch *b = xcalloc(1, sizeof(*b) + n * sizeof(b->messages[0]));
+
+	atomic_init(&b->refs, 1);
+	b->head = h->head = h->seq;
+	return b;
+}
+
+static struct batch_letter *letter_make(struct batch *b)
+{
+	struct batch_letter *l = xcalloc(1, sizeof(*l));
+
+	l->letter.kind = LETTER_BATCH;
+	l->batch = b;
+	STAILQ_INIT(&l->receipts);
+	atomic_fetch_add(&b->refs, 1);
+	return l;
+}
+
+void fake_commit(struct history *h, size_t n, int error)
+{
+	struct batch_letter *letters[FAKE_WORKERS] = {NULL};
+	struct append *a, *round[64];
+	size_t taken = 0, messages = 0;
+
+	assert(n <= ARRAY_LEN(round));
+	while (taken < n && (a = STAILQ_FIRST(&h->appends)) != NULL) {
+		STAILQ_REMOVE_HEAD(&h->appends, receipt);
+		h->append_n--;
+		number(h, a, error);
+		round[taken++] = a;
+		messages += a->n;
+	}
+	struct batch *b = batch_make(h, messages);
+	for (size_t i = 0; i < taken; i++) {
+		size_t w = (size_t)(worker_of(h, round[i]->reply_to) - h->workers);
+
+		for (size_t k = 0; k < round[i]->n && round[i]->error == 0; k++)
+			b->messages[b->n++] = message_ref(round[i]->messages[k]);
+		if (!letters[w])
+			letters[w] = letter_make(b);
+		STAILQ_INSERT_TAIL(&letters[w]->receipts, round[i], receipt);
+	}
+	for (size_t w = 0; w < h->worker_n; w++) {
+		if (!letters[w] && b->n)
+			letters[w] = letter_make(b);
+		if (letters[w])
+			post(&h->workers[w], &letters[w]->letter);
+	}
+	batch_unref(b);
+}
+
+uint64_t fake_publish(struct history *h, const char *channel, enum durability d, const char *text)
+{
+	struct message *m = message_new(&(struct message_spec){
+		.channel = slice_str(channel),
+		.payload = slice_str(text),
+		.kind = MESSAGE_TEXT,
+		.durability = d,
+	});
+
+	m->ts_ms = clock_wall_ms();
+	if (d != DURABILITY_EPHEMERAL) {
+		m->seq = ++h->seq;
+		store(h, m);
+	}
+	struct batch *b = batch_make(h, 1);
+	b->messages[b->n++] = m;
+	for (size_t w = 0; w < h->worker_n; w++)
+		post(&h->workers[w], &letter_make(b)->letter);
+	uint64_t seq = m->seq;
+	batch_unref(b);
+	return seq;
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+/* Fill the answers; return the index of the range's first row. */
+static size_t range_start(struct history *h, struct query_range *r, uint64_t upto)
+{
+	const struct fake_channel *c = fake_channel_find(h, r->name);
+
+	r->range.head = c ? c->rows[c->n - 1]->seq : 0;
+	r->range.floor = fake_channel_floor(c);
+	r->range.oldest = c && c->gone < c->n ? c->rows[c->gone]->seq : 0;
+	if (!c) {
+		if (r->range.last)
+			r->range.after = upto;
+		return 0;
+	}
+	size_t at;
+	if (r->range.last) {
+		size_t end = fake_channel_after(c, upto);
+
+		at = end > r->range.last ? end - r->range.last : 0;
+		if (at < c->gone)
+			at = c->gone;
+		r->range.after = at < end ? c->rows[at]->seq - 1 : upto;
+	} else {
+		at = fake_channel_after(c, r->range.after);
+	}
+	return at < c->gone ? c->gone : at;
+}
+
+void fake_read(struct history *h, size_t i)
+{
+	struct query *q = h->queries[i];
+	size_t at[64], bytes = 0;
+
+	assert(i < h->query_n && q->range_n <= ARRAY_LEN(at));
+	if (h->is_read[i])
+		return;
+	h->is_read[i] = true;
+	for (size_t r = 0; r < q->range_n; r++)
+		at[r] = range_start(h, &q->ranges[r], q->upto);
+	for (;;) {
+		struct message *next = NULL;
+		size_t from = 0;
+
+		for (size_t r = 0; r < q->range_n; r++) {
+			const struct fake_channel *c = fake_channel_find(h, q->ranges[r].name);
+
+			if (!c || at[r] == c->n || c->rows[at[r]]->seq > q->upto)
+				continue;
+			if (!next || c->rows[at[r]]->seq < next->seq) {
+				next = c->rows[at[r]];
+				from = r;
+			}
+		}
+		q->reached = next ? next->seq - 1 : q->upto;
+		if (!next || q->row_n >= q->row_max || (q->row_n && bytes >= q->byte_max))
+			return;
+		if (q->row_n == q->row_room) {
+			q->row_room = q->row_room ? q->row_room * 2 : 8;
+			q->rows = xrealloc(q->rows, q->row_room * sizeof(struct message *));
+		}
+		q->rows[q->row_n++] = message_ref(next);
+		bytes += next->payload_n;
+		at[from]++;
+	}
+}
+
+void fake_answer(struct history *h, size_t i, int error)
+{
+	struct query *q = h->queries[i];
+
+	assert(i < h->query_n);
+	if (!error)
+		fake_read(h, i);
+	q->error = error;
+	h->query_n--;
+	memmove(&h->queries[i], &h->queries[i + 1], (h->query_n - i) * sizeof(struct query *));
+	memmove(&h->is_read[i], &h->is_read[i + 1], (h->query_n - i) * sizeof(bool));
+	post(worker_of(h, q->reply_to), &q->letter);
+}
+
+/* --- delivering ----------------------------------------------------------------------------- */
+
+static void open_batch(struct fake_worker *w, struct batch_letter *b)
+{
+	struct append *a;
+
+	hub_deliver(w->hub, b->batch);
+	while ((a = STAILQ_FIRST(&b->receipts)) != NULL) {
+		STAILQ_REMOVE_HEAD(&b->receipts, receipt);
+		a->done(a);
+	}
+	batch_letter_free(b);
+}
+
+bool fake_deliver(struct fake_worker *w)
+{
+	struct letter *l = STAILQ_FIRST(&w->letters);
+	struct forget_letter *f;
+
+	if (!l)
+		return false;
+	STAILQ_REMOVE_HEAD(&w->letters, link);
+	w->letter_n--;
+	switch (l->kind) {
+	case LETTER_BATCH:
+		open_batch(w, container_of(l, struct batch_letter, letter));
+		break;
+	case LETTER_QUERY: {
+		struct query *q = container_of(l, struct query, letter);
+		q->done(q);
+		break;
+	}
+	default:
+		f = container_of(l, struct forget_letter, letter);
+		hub_forget(w->hub, slice_str(f->channel));
+		free(f);
+	}
+	return true;
+}
+
+void fake_settle(struct history *h)
+{
+	bool is_busy;
+
+	do {
+		is_busy = h->append_n || h->query_n;
+		if (h->append_n)
+			fake_commit(h, h->append_n < 64 ? h->append_n : 64, 0);
+		while (h->query_n)
+			fake_answer(h, 0, 0);
+		for (size_t i = 0; i < h->worker_n; i++)
+			while (fake_deliver(&h->workers[i]))
+				is_busy = true;
+	} while (is_busy);
+}
+
+/* --- store/history.h ------------------------------------------------------------------------ */
+
+struct append *append_new(size_t n)
+{
+	struct append *a = xcalloc(1, sizeof(*a) + n * sizeof(a->messages[0]));
+
+	a->letter.kind = LETTER_APPEND;
+	a->n = n;
+	return a;
+}
+
+void append_free(struct append *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < a->n; i++)
+		message_unref(a->messages[i]);
+	free(a);
+}
+
+struct batch *batch_unref(struct batch *b)
+{
+	if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
+		return NULL;
+	for (size_t i = 0; i < b->n; i++)
+		message_unref(b->messages[i]);
+	free(b);
+	return NULL;
+}
+
+void batch_letter_free(struct batch_letter *l)
+{
+	assert(STAILQ_EMPTY(&l->receipts));
+	batch_unref(l->batch);
+	free(l);
+}
+
+struct query *query_new(size_t range_n)
+{
+	struct query *q = xcalloc(1, sizeof(*q) + range_n * sizeof(q->ranges[0]));
+
+	q->letter.kind = LETTER_QUERY;
+	q->range_n = range_n;
+	return q;
+}
+
+void query_set_channel(struct query *q, size_t i, struct slice channel)
+{
+	assert(i < q->range_n && channel.n < sizeof(q->ranges[i].name));
+	memcpy(q->ranges[i].name, channel.p, channel.n);
+	q->ranges[i].range.channel = slice_make(q->ranges[i].name, channel.n);
+}
+
+void query_free(struct query *q)
+{
+	if (!q)
+		return;
+	for (size_t i = 0; i < q->row_n; i++)
+		message_unref(q->rows[i]);
+	free(q->rows);
+	free(q);
+}
+
+const struct epoch *history_epoch(const struct history *h)
+{
+	return &h->epoch;
+}
+
+uint64_t history_start_head(const struct history *h)
+{
+	return h->start_head;
+}
+
+uint64_t history_head(const struct history *h)
+{
+	return h->head;
+}
+
+int history_append(struct history *h, struct append *a)
+{
+	if (h->refuse_append)
+		return h->refuse_append;
+	STAILQ_INSERT_TAIL(&h->appends, a, receipt);
+	h->append_n++;
+	return 0;
+}
+
+int history_query(struct history *h, struct query *q)
+{
+	/* A letter that comes back with leftovers of another question would be a fault of the asker. */
+	assert(q->row_n == 0 && q->error == 0 && q->done && q->row_max >= 1);
+	if (h->query_n >= h->query_room)
+		return -EAGAIN;
+	h->is_read[h->query_n] = false;
+	h->queries[h->query_n++] = q;
+	return 0;
+}
