@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * buf: growable bytes with a hard cap. A zeroed struct with a cap is an empty buf that owns nothing.
- * Once an append would pass the cap the buf is `failed`, keeps what it had, and every later append
- * fails too: build the whole text, then check once.
+ * buf: growable bytes with a hard cap. A zeroed struct with a cap is an empty buf that owns
+ * nothing. Once an append would pass the cap the buf is `failed`, keeps what it had, and every
+ * later append fails too: build the whole text, then check once.
  * Thread: one at a time.
  */
 #ifndef BASE_BUF_H

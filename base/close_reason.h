@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* close_reason: why a connection or session ended; facts in base/tbl/close_reasons.h. Thread: any. */
+/* close_reason: why a connection or session ended; facts in base/tbl/close_reasons.h. Thread: any.
+ */
 #ifndef BASE_CLOSE_REASON_H
 #define BASE_CLOSE_REASON_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * counters: numbers for operators. One row each in base/tbl/counters.h and base/tbl/histograms.h makes the
- * field, the sum, /metrics and docs/metrics.md. Each thread owns one set and writes it with relaxed atomics;
- * a reader sums all sets.
+ * counters: numbers for operators. One row each in base/tbl/counters.h and base/tbl/histograms.h
+ * makes the field, the sum, /metrics and docs/metrics.md. Each thread owns one set and writes it
+ * with relaxed atomics; a reader sums all sets.
  */
 #ifndef BASE_COUNTERS_H
 #define BASE_COUNTERS_H
@@ -64,7 +64,8 @@ int64_t counters_sum(enum counter_id id);
 void counters_set_global(enum counter_id id, int64_t value);
 /* Prometheus text exposition format 0.0.4 of all rows. Any thread. */
 int counters_prometheus(struct buf *out);
-/* One JSON object: {"name{labels}": value, …, "histograms": {name: {"count","sum_us","p50_us","p99_us"}}}. */
+/* One JSON object: {"name{labels}": value, …, "histograms": {name:
+ * {"count","sum_us","p50_us","p99_us"}}}. */
 int counters_json(struct buf *out);
 
 #endif

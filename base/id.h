@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define EPOCH_MAX  15                       /* bytes of an epoch word: [a-z0-9] */
+#define EPOCH_MAX   15                       /* bytes of an epoch word: [a-z0-9] */
 #define ID_TEXT_MAX (EPOCH_MAX + 1 + 20 + 1) /* with the ending NUL */
 
 struct epoch {
@@ -30,7 +30,8 @@ enum id_verdict {
 void epoch_make(struct epoch *ret);
 bool epoch_is_valid(struct slice text);
 
-/* Parse text against our epoch. ret_seq is set for ID_VALID only (0 ≤ seq < 2^63; no leading zeros). */
+/* Parse text against our epoch. ret_seq is set for ID_VALID only (0 ≤ seq < 2^63; no leading
+ * zeros). */
 enum id_verdict id_parse(struct slice text, const struct epoch *epoch, uint64_t *ret_seq);
 /* Write the id, NUL-terminated; return its length. */
 size_t id_format(char out[ID_TEXT_MAX], const struct epoch *epoch, uint64_t seq);

@@ -3,7 +3,8 @@
  * json: one strict scanner (RFC 8259, UTF-8 only, no byte order mark, depth-limited), because
  * payloads are embedded as the very bytes they were sent as and must be strictly valid where they
  * are embedded. It validates, walks one level of an object or array, unescapes a string, and writes
- * strings; it builds no tree. All slices point into the text. Thread: any (pure).
+ * strings; it builds no tree. All slices point into the text.
+ * Thread: any (pure).
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * log: lines for operators on stderr, `ts=… level=… event=… key=value …`. One write(2) per line, so
- * that lines of several threads do not mix. Low layers return errors and log at debug only; transports
- * and daemon log. Values with spaces or quotes are quoted by log_value().
+ * that lines of several threads do not mix. Low layers return errors and log at debug only;
+ * transports and daemon log. Values with spaces or quotes are quoted by log_value().
  * Thread: any.
  */
 #ifndef BASE_LOG_H

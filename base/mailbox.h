@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mailbox: the only door between threads. Many senders, one receiver. A sender appends under the lock
- * and writes the eventfd only when the box was empty; the receiver detaches the whole list and works
- * outside the lock (h2o's multithread queue). All kinds of letters: base/tbl/letters.h.
+ * mailbox: the only door between threads. Many senders, one receiver. A sender appends under the
+ * lock and writes the eventfd only when the box was empty; the receiver detaches the whole list and
+ * works outside the lock (h2o's multithread queue). All kinds of letters: base/tbl/letters.h.
  *
  * A letter that asks something travels back as the same object with the answer filled in: who made
  * it frees it.
@@ -35,7 +35,7 @@ struct mailbox {
 	pthread_cond_t shrunk; /* signalled when the receiver took letters */
 	struct letter_list letters;
 	size_t count;
-	int fd;               /* eventfd */
+	int fd;              /* eventfd */
 	struct event *event; /* when attached to a loop */
 	void (*fn)(struct letter *, void *arg);
 	void *arg;
@@ -50,8 +50,8 @@ void mailbox_fini(struct mailbox *mb);
 void mailbox_post(struct mailbox *mb, struct letter *l);
 /* Any thread. Letters waiting now. */
 size_t mailbox_count(struct mailbox *mb);
-/* Any thread but the receiver: wait until at most max letters wait, or timeout_ms has passed. Back-pressure for a
- * sender that may block (the log thread); an I/O thread must not call it. */
+/* Any thread but the receiver: wait until at most max letters wait, or timeout_ms has passed.
+ * Back-pressure for a sender that may block (the log thread); an I/O thread must not call it. */
 void mailbox_wait_below(struct mailbox *mb, size_t max, int timeout_ms);
 
 /* Receiver: move all letters to the end of ret, in order; return how many. */

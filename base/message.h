@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * message: THE noun. An immutable publication: channel, payload bytes, content type, server time, id.
+ * message: THE noun. An immutable publication: channel, payload bytes, content type, server time,
+ * id.
  *
  *   phase    who may touch it                     what happens
  *   draft    the worker that made it              message_new
@@ -38,10 +39,10 @@ enum durability {
 struct message {
 	unsigned magic;
 	atomic_uint refs;
-	uint64_t seq;      /* position in the log; 0: not numbered (draft or ephemeral) */
-	uint64_t prev;     /* seq of the message before this one in the channel; 0: none */
-	int64_t ts_ms;     /* wall clock when numbered */
-	uint64_t born_us;  /* monotonic clock when drafted; 0 when read back: for latency only */
+	uint64_t seq;       /* position in the log; 0: not numbered (draft or ephemeral) */
+	uint64_t prev;      /* seq of the message before this one in the channel; 0: none */
+	int64_t ts_ms;      /* wall clock when numbered */
+	uint64_t born_us;   /* monotonic clock when drafted; 0 when read back: for latency only */
 	uint8_t kind;       /* enum message_kind */
 	uint8_t durability; /* enum durability */
 	uint8_t channel_n;  /* 1..255 */
@@ -58,8 +59,8 @@ struct message_spec {
 	enum durability durability;
 };
 
-/* A draft with one reference; copies everything. NULL when memory is gone (the payload's size is the
- * peer's choice) or a length does not fit. */
+/* A draft with one reference; copies everything. NULL when memory is gone (the payload's size is
+ * the peer's choice) or a length does not fit. */
 struct message *message_new(const struct message_spec *spec);
 struct message *message_ref(struct message *m);
 /* Drop one reference, free at the last. NULL is fine. Returns NULL. */

@@ -22,12 +22,13 @@ enum access {
 	ACCESS_ADMIN,  /* only through the admin socket */
 };
 
-struct namespace {
+struct namespace
+{
 	char name[NAMESPACE_NAME_MAX + 1]; /* "" for the default one */
-	enum durability durability;        /* memory, commit or sync; fixed while the process runs */
-	uint64_t history_count;            /* messages kept per channel; 0: no limit */
-	uint64_t history_age_ms;           /* kept no longer than this; 0: no limit */
-	uint64_t history_bytes;            /* payload bytes kept in the whole namespace; 0: no limit */
+	enum durability durability; /* memory, commit or sync; fixed while the process runs */
+	uint64_t history_count;     /* messages kept per channel; 0: no limit */
+	uint64_t history_age_ms;    /* kept no longer than this; 0: no limit */
+	uint64_t history_bytes;     /* payload bytes kept in the whole namespace; 0: no limit */
 	enum access publish;
 	enum access subscribe;
 	bool is_public; /* replies may be stored by shared caches (Cache-Control: public) */
@@ -46,7 +47,8 @@ struct namespace_table *namespace_table_unref(struct namespace_table *t);
 /* The options of a channel. Never NULL. */
 const struct namespace *namespace_find(const struct namespace_table *t, struct slice channel);
 
-/* 1–255 bytes of printable ASCII without space and '*'. Return NULL when valid, else what is wrong. */
+/* 1–255 bytes of printable ASCII without space and '*'. Return NULL when valid, else what is wrong.
+ */
 const char *channel_name_problem(struct slice name);
 
 #endif

@@ -18,10 +18,10 @@
 /* The object that holds this member. */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define CHECK_OBJ(o, MAGIC)                                                                        \
-	do {                                                                                       \
-		assert((o) != NULL);                                                               \
-		assert((o)->magic == (MAGIC));                                                     \
+#define CHECK_OBJ(o, MAGIC)                    \
+	do {                                   \
+		assert((o) != NULL);           \
+		assert((o)->magic == (MAGIC)); \
 	} while (0)
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * utf8: incremental validation (RFC 3629: no overlong forms, no surrogates, nothing above
- * U+10FFFF), which says no at the first bad byte. Thread: any (pure).
+ * U+10FFFF), which says no at the first bad byte.
+ * Thread: any (pure).
  */
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * xalloc: small fixed-size allocations, which abort the process when memory is gone.
- * Anything whose size a peer chooses goes through buf.h (capped, can fail) or checks its limit first.
+ * Anything whose size a peer chooses goes through buf.h (capped, can fail) or checks its limit
+ * first.
  * Thread: any.
  */
 #ifndef BASE_XALLOC_H

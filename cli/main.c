@@ -8,6 +8,7 @@
  * (commands.h).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,11 +148,25 @@ static int finish_output(int rc)
 	return rc == CLI_OK ? CLI_REFUSED : rc;
 }
 
+/* Started with a standard descriptor closed, the first socket would take its number, and data meant
+ * for stdout would go to the daemon. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {0};
 	int rc;
 
+	open_standard_files();
 	/* A reader that has gone is told by EPIPE, and is no error of ours. */
 	signal(SIGPIPE, SIG_IGN);
 	cli.argv = xcalloc((size_t)argc + 1, sizeof(*cli.argv));

@@ -2,7 +2,8 @@
 /*
  * admin: the process's own HTTP requests: health and metrics for everybody, /v1/admin/ on the admin
  * socket. They are transports that do not subscribe; gateway.extra points here, gateway.extra_arg
- * is the worker. Thread: the worker's.
+ * is the worker.
+ * Thread: the worker's.
  */
 #ifndef DAEMON_ADMIN_H
 #define DAEMON_ADMIN_H

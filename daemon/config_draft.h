@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * config_draft: the configuration while it is put together, and the names of its options in each
- * kind of source. Inside daemon/config*.c only. Thread: main.
+ * kind of source. Inside daemon/config*.c only.
+ * Thread: main.
  */
 #ifndef DAEMON_CONFIG_DRAFT_H
 #define DAEMON_CONFIG_DRAFT_H

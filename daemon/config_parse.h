@@ -2,7 +2,8 @@
 /*
  * config_parse: from a file, the environment and the command line into a draft of the
  * configuration. One function per kind of source; config.c calls them in the order of their weight.
- * Inside daemon/config*.c only. Thread: main.
+ * Inside daemon/config*.c only.
+ * Thread: main.
  */
 #ifndef DAEMON_CONFIG_PARSE_H
 #define DAEMON_CONFIG_PARSE_H

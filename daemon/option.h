@@ -2,7 +2,8 @@
 /*
  * option: one row of daemon/tbl/options.h as data, and what can be done with a value of its type.
  * base is the struct that holds the field: struct config, or struct namespace for options of a
- * namespace. Inside daemon/config*.c only. Thread: main.
+ * namespace. Inside daemon/config*.c only.
+ * Thread: main.
  */
 #ifndef DAEMON_OPTION_H
 #define DAEMON_OPTION_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * server: the whole process: history, workers, and the order in which they start and stop. Main
- * owns it; workers read what does not change after the start. Thread: main, unless said otherwise.
+ * owns it; workers read what does not change after the start.
+ * Thread: main, unless said otherwise.
  */
 #ifndef DAEMON_SERVER_H
 #define DAEMON_SERVER_H

@@ -143,8 +143,8 @@ static void on_drain_look(struct loop_timer *t)
 		loop_timer_set(w->loop, t, DRAIN_LOOK_MS);
 }
 
-/* New connections are still accepted: whoever comes is told, by /readyz or a refusal, instead of running into a closed
- * port. */
+/* New connections are still accepted: whoever comes is told, by /readyz or a refusal, instead of
+ * running into a closed port. */
 static void drain(struct worker *w)
 {
 	w->http.is_draining = true;

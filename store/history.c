@@ -366,6 +366,7 @@ void history_set_namespaces(struct history *h, struct namespace_table *t)
 	post_namespaces(&h->log_box, t);
 	for (size_t i = 0; i < h->reader_n; i++)
 		post_namespaces(&h->readers[i].box, t);
+	namespace_table_unref(t);
 }
 
 static size_t append_size(const struct append *a)

@@ -32,13 +32,13 @@
 struct history;
 
 struct history_config {
-	const char *engine; /* "sqlite" or "memory" */
-	const char *path;   /* the database file */
-	struct namespace_table *namespaces;
-	unsigned readers;          /* reader threads, ≥ 1 */
-	size_t append_queue_bytes; /* more than this waiting: -EAGAIN */
-	size_t query_queue;        /* more queries than this waiting: -EAGAIN */
-	size_t batch_messages;     /* at most this many messages in one commit */
+	const char *engine;                 /* "sqlite" or "memory" */
+	const char *path;                   /* the database file */
+	struct namespace_table *namespaces; /* borrowed; the log takes references of its own */
+	unsigned readers;                   /* reader threads, ≥ 1 */
+	size_t append_queue_bytes;          /* more than this waiting: -EAGAIN */
+	size_t query_queue;                 /* more queries than this waiting: -EAGAIN */
+	size_t batch_messages;              /* at most this many messages in one commit */
 	unsigned worker_lag; /* batches a worker may be behind before the log thread waits for it */
 };
 
@@ -164,8 +164,8 @@ uint64_t history_start_head(const struct history *h);
 uint64_t history_head(const struct history *h);
 /* Does the store take appends? 0, or the negative errno it failed with last. Any thread. */
 int history_health(const struct history *h);
-/* Use these options from now on (durability of existing names may not change). Any thread. Takes a
- * reference. */
+/* Use these options from now on (durability of existing names may not change). Any thread. Takes
+ * over the caller's reference. */
 void history_set_namespaces(struct history *h, struct namespace_table *t);
 
 /* Worker threads. Takes the letter on 0; -EAGAIN when the queue is full (it stays the caller's). */

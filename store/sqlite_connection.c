@@ -23,6 +23,8 @@ static const char *const sql_texts[SQL_COUNT] = {
 	[SQL_ROLLBACK] = "ROLLBACK",
 	[SQL_META_SET] = "INSERT INTO meta(key, value) VALUES(?1, ?2)"
 			 " ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+	[SQL_META_COUNT] = "INSERT INTO meta(key, value) VALUES(?1, 1)"
+			   " ON CONFLICT(key) DO UPDATE SET value = value + 1",
 	[SQL_CHANNEL_BY_NAME] = "SELECT " CHANNEL_COLUMNS " FROM channel WHERE name = ?1",
 	[SQL_CHANNEL_INSERT] = "INSERT INTO channel(" CHANNEL_COLUMNS ")"
 			       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, nullif(?10, 0))",
@@ -192,6 +194,16 @@ int meta_set_number(struct connection *c, const char *key, uint64_t value)
 		return connection_error(c);
 	sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 2, (sqlite3_int64)value);
+	return connection_run(c, stmt);
+}
+
+int meta_count(struct connection *c, const char *key)
+{
+	sqlite3_stmt *stmt = connection_stmt(c, SQL_META_COUNT);
+
+	if (stmt == NULL)
+		return connection_error(c);
+	sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
 	return connection_run(c, stmt);
 }
 

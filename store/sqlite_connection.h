@@ -28,6 +28,7 @@ enum sql_id {
 	SQL_COMMIT,
 	SQL_ROLLBACK,
 	SQL_META_SET,
+	SQL_META_COUNT,
 	SQL_CHANNEL_BY_NAME,
 	SQL_CHANNEL_INSERT,
 	SQL_CHANNEL_UPDATE,
@@ -68,8 +69,10 @@ int connection_run_id(struct connection *c, enum sql_id id);
 int connection_exec(struct connection *c, const char *sql);
 /* The first column of the first row as a number. */
 int connection_number(struct connection *c, const char *sql, int64_t *ret);
-/* meta: one value. -ENOENT when there is no such row. */
+/* meta: set one value. */
 int meta_set_number(struct connection *c, const char *key, uint64_t value);
+/* meta: add one. */
+int meta_count(struct connection *c, const char *key);
 
 /* A channel row. */
 struct channel_state {

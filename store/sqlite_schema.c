@@ -30,7 +30,8 @@ const struct schema_step schema_steps[] = {
 	{/* 0 → 1 */
 	 "CREATE TABLE meta (\n"
 	 "  -- One row each: epoch (the word before the dot in ids), reserved (numbers up to here\n"
-	 "  -- may have been given out), created (milliseconds since 1970).\n"
+	 "  -- may have been given out), reservations (how often that was written), created\n"
+	 "  -- (milliseconds since 1970).\n"
 	 "  key   TEXT PRIMARY KEY,\n"
 	 "  value ANY NOT NULL\n"
 	 ") STRICT, WITHOUT ROWID;\n"

@@ -141,7 +141,8 @@ struct store_engine {
 	struct store_admin_ops admin;
 	int (*origin)(struct store *s, struct store_origin *ret);
 	/* Log thread. Remember on the medium that seqs up to `seq` may be used (written before the
-	 * first of them is). */
+	 * first of them is). Writes even when it is the same seq as before: it is the probe, too.
+	 */
 	int (*reserve)(struct store *s, uint64_t seq);
 };
 

@@ -506,6 +506,23 @@ static void test_append_is_all_or_none(void **state)
 	assert_int_equal(count_rows(f), 36);
 }
 
+/* Reserving what is reserved already is how a failed disk is probed: it must touch the disk. */
+static void test_reserve_always_writes(void **state)
+{
+	struct fixture *f = *state;
+
+	must_open(f);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(f->e->reserve(f->s, 1000), 0);
+	vfs_shim_fail(VFS_SHIM_WRITE, 1, -1, SQLITE_FULL);
+	assert_int_equal(f->e->reserve(f->s, 1000), -ENOSPC);
+	vfs_shim_heal();
+	vfs_shim_fail(VFS_SHIM_SYNC, 1, -1, SQLITE_IOERR_FSYNC);
+	assert_int_equal(f->e->reserve(f->s, 1000), -EIO);
+	vfs_shim_heal();
+	assert_int_equal(f->e->reserve(f->s, 1000), 0);
+}
+
 static void test_trim_is_all_or_none(void **state)
 {
 	struct fixture *f = *state;
@@ -716,6 +733,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stale_wal_beside_a_backup, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_migration, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_append_is_all_or_none, setup_shim,
+						teardown_shim),
+		cmocka_unit_test_setup_teardown(test_reserve_always_writes, setup_shim,
 						teardown_shim),
 		cmocka_unit_test_setup_teardown(test_trim_is_all_or_none, setup_shim,
 						teardown_shim),

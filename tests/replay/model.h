@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model: what a client may see, said once more and independently of the broker. One model per connection. It is fed with
+ * what the client was told, in the order in which it was told, and compares with everything that was ever stored.
+ *
+ * Each stored message of a subscribed channel is accounted for exactly once: not asked for (older than the start), seen,
+ * or named by a gap, and then it is really gone. When a message arrives, every older one of its channel must be accounted for.
+ * Thread: one.
+ */
+#ifndef TESTS_REPLAY_MODEL_H
+#define TESTS_REPLAY_MODEL_H
+
+#include "tests/unit/broker/fake_history.h"
+#include "tests/unit/broker/fake_subscriber.h"
+
+#define MODEL_CHANNELS 8
+
+struct asked {
+	enum start_kind kind;
+	bool is_bad; /* a gap is due first */
+	enum gap_reason reason;
+	char since[32];    /* as the client gave it */
+	uint64_t from;     /* START_NOW, START_AFTER: after this */
+	uint32_t last;     /* START_LAST */
+	uint64_t head;     /* of the worker when it was asked */
+	uint64_t cursor;   /* what the client resumes from when it is cut right after */
+	bool may_go_back;  /* older than what the connection has seen */
+};
+
+struct model_sub {
+	bool is_on;
+	bool is_settled; /* the first message was seen: from there on nothing may be missing */
+	bool has_gap;    /* the gap of a bad cursor was told */
+	struct asked asked;
+	uint8_t *accounts; /* one per row of the channel: enum account */
+	size_t account_n;
+	char channel[32];
+};
+
+struct model {
+	struct history *history;
+	const struct hub *hub;
+	struct model_sub subs[MODEL_CHANNELS];
+	uint64_t last;   /* newest seq seen */
+	unsigned backs;  /* how often the order may still go back */
+	uint64_t resume; /* the client's cursor */
+	bool is_opened, has_failed;
+	char wrong[400]; /* what was wrong first; "" when all is well */
+};
+
+void model_init(struct model *m, struct history *h, const struct hub *hub);
+void model_fini(struct model *m);
+/* The client was told that it is, or is no longer, subscribed. */
+void model_subscribed(struct model *m, const char *channel, const struct asked *asked);
+void model_unsubscribed(struct model *m, const char *channel);
+bool model_has(const struct model *m, const char *channel);
+/* The client saw this (not for marks). */
+void model_saw(struct model *m, const struct fake_event *e);
+/* The connection ends: resuming from the client's cursor must lose nothing. */
+void model_cut(struct model *m);
+/* Everything was delivered and written: nothing up to the worker's head may be missing. */
+void model_complete(struct model *m);
+
+#endif
