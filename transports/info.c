@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* info: GET /v1/info, and the hello that streams begin with: what this server is and what it allows. */
-#include "transports/hello.h"
 #include "transports/encode.h"
+#include "transports/hello.h"
 #include "transports/transport.h"
 
 void json_add_limits(struct buf *out, const struct gateway_config *cfg)

@@ -106,6 +106,17 @@ static void check_all_before(struct model *m, struct model_sub *s, uint64_t befo
 	}
 }
 
+/* Row i is the first of the channel that was seen: what it left out was before the start. */
+static void settle(struct model_sub *s, size_t i)
+{
+	if (s->is_settled)
+		return;
+	s->is_settled = true;
+	while (i--)
+		if (s->accounts[i] == MISSING)
+			s->accounts[i] = UNWANTED;
+}
+
 /* --- what the client is told ----------------------------------------------------------------- */
 
 void model_subscribed(struct model *m, const char *channel, const struct asked *asked)
@@ -175,7 +186,7 @@ static void saw_message(struct model *m, const struct fake_event *e)
 		      (unsigned long long)e->seq, s->channel, s->asked.last);
 	s->accounts[i] = SEEN;
 	check_all_before(m, s, e->seq, "a newer message came");
-	s->is_settled = true;
+	settle(s, i);
 }
 
 static void saw_bad_cursor(struct model *m, struct model_sub *s, const struct fake_event *e)

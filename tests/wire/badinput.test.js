@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Whatever comes in: it is refused explicitly, the daemon lives on, and afterwards memory and descriptors are where they were.
 
 import net from 'node:net';

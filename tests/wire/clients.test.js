@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Clients that others wrote: what a developer has at hand works without ours.
 
 import { spawn, spawnSync } from 'node:child_process';

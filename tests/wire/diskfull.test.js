@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The disk is full: publishes are refused and nothing else stops; when there is space again it goes on by itself.
 
 import { spawnSync } from 'node:child_process';

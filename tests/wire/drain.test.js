@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // SIGTERM: everybody is told, everything that was acknowledged goes out, the process ends in time.
 
 import { claim, assert } from './lib/claim.js';

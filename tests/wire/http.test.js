@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // HTTP/1.1 as such: connections, pipelining, bodies, methods, sizes, CORS.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Long polling.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // /metrics is well-formed Prometheus text, and the counters move as they should.
 
 import { claim, shared, assert, fresh } from './lib/claim.js';

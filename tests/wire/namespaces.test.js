@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Namespaces: durability, retention, access.
 
 import { claim, shared, assert, refused, fresh, unbroken } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // format=raw on WebSocket: frames are payloads.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // kill -9 while publishing: what was acknowledged is there, and everybody who returns gets exactly the rest.
 
 import { rmSync } from 'node:fs';

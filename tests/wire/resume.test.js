@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Leave on one transport, come back on another with the last id: exactly the rest, or a gap that says what is missing.
 
 import { claim, shared, assert, fresh, unbroken } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Run all wire tests: tests/run-wire [-j N] [-t PATTERN] [FILE…]. Files run side by side, each in a process of its own.
 // Ends with one line `wire: N passed, N failed`; exit code 1 when something failed or nothing ran.
 

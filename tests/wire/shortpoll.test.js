@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Short polling.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Clients that do not read: memory stays bounded, nothing is lost, the dead are found.
 
 import { claim, assert } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Server-Sent Events.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

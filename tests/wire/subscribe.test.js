@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // /v1/subscribe picks the transport by the headers.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

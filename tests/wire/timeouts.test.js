@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Clients that are too slow with their requests, and idle connections.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // All transports tell the same story: the same bytes, the same ids, the same order.
 
 import { claim, shared, assert, fresh } from './lib/claim.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // WebSocket: commands, replies, subscriptions.
 
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';

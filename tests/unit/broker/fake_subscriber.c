@@ -129,6 +129,7 @@ static void live(struct subscriber *s)
 static void failed(struct subscriber *s, enum fault_id why)
 {
 	assert(why == FAULT_STORE_UNAVAILABLE);
+	fake_of(s)->has_failed = true;
 	add(&fake_of(s)->queue, FAKE_FAILED);
 }
 

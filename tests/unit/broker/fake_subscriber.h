@@ -36,6 +36,7 @@ struct fake_subscriber {
 	bool keeps;         /* as a poll: a rewind drops nothing */
 	bool is_half_sent;  /* the first message of the queue is partly written: a rewind keeps it */
 	bool wants_drain;
+	bool has_failed;
 	unsigned rewinds;
 	struct fake_events queue;
 	struct fake_events seen;

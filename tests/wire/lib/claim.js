@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // claim(name, async (t) => …): one test with a deadline, whose sockets and daemons are gone afterwards. When it fails, the
 // stderr that its daemons wrote meanwhile is shown. A daemon that died unasked fails the claim.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One holdfastd in its own folder, on a port that the kernel chose.
 
 import { spawn } from 'node:child_process';

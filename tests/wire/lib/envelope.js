@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The raw bytes of JSON members, for comparing what must be equal byte for byte.
 
 // End (exclusive) of the JSON value that begins at i.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One face for all transports: follow channels from a cursor, take items {raw, json}, leave, come back elsewhere.
 
 import { Queue, deadline } from './wait.js';

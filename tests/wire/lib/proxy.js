@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A TCP proxy that is unkind in a repeatable way: splits, delays, cuts, stalls.
 
 import net from 'node:net';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Seeded randomness: a failing run is repeated with HOLDFAST_TEST_SEED=N.
 
 export const seed = Number(process.env.HOLDFAST_TEST_SEED || 20260101);

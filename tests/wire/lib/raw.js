@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // HTTP by hand: bytes in, strictly parsed answers out. Shares nothing with node's http module.
 
 import net from 'node:net';

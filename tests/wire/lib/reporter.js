@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // For wire/run.js: one JSON line per finished test.
 
 export default async function* reporter(events) {

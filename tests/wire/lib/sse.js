@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Server-Sent Events by hand: a parser that also refuses what the format merely tolerates.
 
 import { Raw } from './raw.js';

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Waiting for events, with deadlines. Nothing in these tests sleeps for a guessed time.
 
 // A slow machine or a sanitizer build stretches every deadline.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // WebSocket twice: the `ws` package for everyday use, and frames by hand for what no library would send.
 
 import crypto from 'node:crypto';
