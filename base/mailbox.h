@@ -2,7 +2,7 @@
 /*
  * mailbox: the only door between threads. Many senders, one receiver. A sender appends under the
  * lock and writes the eventfd only when the box was empty; the receiver detaches the whole list and
- * works outside the lock (h2o's multithread queue). All kinds of letters: base/tbl/letters.h.
+ * works outside the lock. All kinds of letters: base/tbl/letters.h.
  *
  * A letter that asks something travels back as the same object with the answer filled in: who made
  * it frees it.

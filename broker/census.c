@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * census: a sharded table of subscriber counts. DESIGN: entries exist only while somebody subscribes, so
- * the table is bounded by the subscriptions themselves. The shard is chosen by another hash than uthash's own,
- * so that the tables inside the shards stay evenly filled. No call leaves this file under a lock, census_each excepted.
+ * census: a sharded table of subscriber counts. DESIGN: entries exist only while somebody
+ * subscribes, so the table is bounded by the subscriptions themselves. The shard is chosen by
+ * another hash than uthash's own, so that the tables inside the shards stay evenly filled. No call
+ * leaves this file under a lock, census_each excepted.
  */
 #include "broker/census.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * census: how many subscribers a channel has on this node, by transport: what receipts and operators are told.
- * The only state that workers share besides messages; touched when somebody subscribes or leaves, never on
- * the fan-out path. A channel without subscribers has no entry.
+ * census: how many subscribers a channel has on this node, by transport: what receipts and
+ * operators are told. The only state that workers share besides messages; touched when somebody
+ * subscribes or leaves, never on the fan-out path. A channel without subscribers has no entry.
  * Thread: any (leaf locks inside, one per shard).
  */
 #ifndef BROKER_CENSUS_H
@@ -32,8 +32,10 @@ void census_leave(struct census *c, struct slice channel, enum subscriber_kind k
 /* Zeroes when nobody subscribes. */
 struct census_row census_get(struct census *c, struct slice channel);
 uint32_t census_total(struct census *c, struct slice channel);
-/* Call row for every channel with subscribers whose name has the prefix; in no order; row must not call the census. */
+/* Call row for every channel with subscribers whose name has the prefix; in no order; row must not
+ * call the census. */
 void census_each(struct census *c, struct slice prefix,
-		 void (*row)(void *arg, struct slice channel, const struct census_row *), void *arg);
+		 void (*row)(void *arg, struct slice channel, const struct census_row *),
+		 void *arg);
 
 #endif

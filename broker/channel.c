@@ -2,14 +2,14 @@
 /*
  * channel: subscribers and recent messages of one channel on one hub.
  *
- * DESIGN: recent is a ring that only ever loses its oldest entries (then covers_after moves up) and is filled from
- * its newest end by the fan-out. Warming puts older entries in front, once, when the read from the log ends exactly
- * where the ring begins. What recent takes is counted per channel and per hub, frames included, and
- * bounded by both: when the hub's total is reached, idle channels are forgotten first, then every channel that
- * grows pays with its own oldest entries.
+ * DESIGN: recent is a ring that only ever loses its oldest entries (then covers_after moves up) and
+ * is filled from its newest end by the fan-out. Warming puts older entries in front, once, when the
+ * read from the log ends exactly where the ring begins. What recent takes is counted per channel
+ * and per hub, frames included, and bounded by both: when the hub's total is reached, idle channels
+ * are forgotten first, then every channel that grows pays with its own oldest entries.
  *
- * life: made by channel_get; idle while nobody subscribes; freed by channel_expire_idle only, so a pointer is
- * good as long as somebody is subscribed or a warming read is under way.
+ * life: made by channel_get; idle while nobody subscribes; freed by channel_expire_idle only, so a
+ * pointer is good as long as somebody is subscribed or a warming read is under way.
  */
 #include "broker/channel.h"
 
@@ -133,8 +133,8 @@ void channel_attach(struct channel *ch, struct subscription *s)
 		unset_idle(ch);
 	if (ch->subscription_n == ch->subscription_room) {
 		ch->subscription_room = ch->subscription_room ? ch->subscription_room * 2 : 1;
-		ch->subscriptions = xrealloc(ch->subscriptions, ch->subscription_room *
-									sizeof(*ch->subscriptions));
+		ch->subscriptions = xrealloc(ch->subscriptions,
+					     ch->subscription_room * sizeof(*ch->subscriptions));
 	}
 	s->channel = ch;
 	s->slot = ch->subscription_n;
@@ -176,19 +176,20 @@ static void grow_recent(struct channel *ch, uint32_t room)
 	ch->recent_first = 0;
 }
 
-/* Make the channel and the hub keep their limits. The newest message stays, unless the hub is full. */
+/* Make the channel and the hub keep their limits. The newest message stays, unless the hub is full.
+ */
 static void keep_limits(struct channel *ch)
 {
 	struct hub *h = ch->hub;
 
-	while (ch->recent_n > 1 &&
-	       (ch->recent_n > h->limits.recent_count || ch->recent_bytes > h->limits.recent_bytes ||
-		(ch->keep_count && ch->recent_n > ch->keep_count)))
+	while (ch->recent_n > 1 && (ch->recent_n > h->limits.recent_count ||
+				    ch->recent_bytes > h->limits.recent_bytes ||
+				    (ch->keep_count && ch->recent_n > ch->keep_count)))
 		forget_oldest(ch);
 	if (h->recent_bytes <= h->limits.recent_total_bytes)
 		return;
 	struct channel *idle, *next;
-	TAILQ_FOREACH_SAFE(idle, &h->idle, idle, next) {
+	TAILQ_FOREACH_SAFE (idle, &h->idle, idle, next) {
 		if (h->recent_bytes <= h->limits.recent_total_bytes)
 			return;
 		if (idle != ch)
@@ -304,11 +305,12 @@ static void warm_done(struct query *q)
 	if (ch) {
 		ch->query = NULL;
 		ch->warmth = CHANNEL_WARM;
-		/* A purge or trim may have passed by: only a read that meets the ring exactly is used. */
+		/* A purge or trim may have passed by: only a read that meets the ring exactly is
+		 * used. */
 		if (q->error == 0 && q->reached == q->upto && ch->covers_after == q->upto)
 			prepend(ch, q);
-		/* A crowd that waits is stepped from here; ch may lose its last subscriber, but it is not freed before
-		 * the idle timer fires. */
+		/* A crowd that waits is stepped from here; ch may lose its last subscriber, but it
+		 * is not freed before the idle timer fires. */
 		recovery_wake(&ch->waiters);
 	}
 	query_free(q);
@@ -333,7 +335,8 @@ void channel_warm(struct channel *ch)
 	q->done = warm_done;
 	q->owner = ch;
 	if (history_query(h->history, q) != 0) {
-		/* The readers have more than enough to do: later is as good, and it is only a saving. */
+		/* The readers have more than enough to do: later is as good, and it is only a
+		 * saving. */
 		query_free(q);
 		return;
 	}

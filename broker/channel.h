@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel: one hub's view of a channel: its subscribers and its newest messages ("recent"), with the frames
- * already made of them. Recent covers every message after `covers_after`, without a hole: a subscriber whose
- * cursor is at or behind nothing older is served from memory.
+ * channel: one hub's view of a channel: its subscribers and its newest messages ("recent"), with
+ * the frames already made of them. Recent covers every message after `covers_after`, without a
+ * hole: a subscriber whose cursor is at or behind nothing older is served from memory.
  *
- * Made by the first subscriber; kept for a while after the last one has left, so that a client between two polls
- * finds its history in memory. `warm`: filled once from the log, so that a crowd that returns after a
- * restart costs one read.
+ * Made by the first subscriber; kept for a while after the last one has left, so that a client
+ * between two polls finds its history in memory. `warm`: filled once from the log, so that a crowd
+ * that returns after a restart costs one read.
  * Thread: the hub's. Inside broker/ only.
  */
 #ifndef BROKER_CHANNEL_H
@@ -46,8 +46,8 @@ struct channel {
 	uint32_t recent_room, recent_first, recent_n;
 	size_t recent_bytes;
 	uint64_t covers_after;
-	bool is_whole; /* recent holds all that is retained: nothing older can be had */
-	uint64_t keep_count;  /* retention of the namespace: recent keeps no more either */
+	bool is_whole;       /* recent holds all that is retained: nothing older can be had */
+	uint64_t keep_count; /* retention of the namespace: recent keeps no more either */
 	uint64_t keep_age_ms;
 	uint8_t warmth;
 	struct query *query; /* while WARMING */
@@ -69,7 +69,8 @@ static inline struct slice channel_name(const struct channel *ch)
 	return slice_make(ch->name, ch->name_n);
 }
 
-/* Remember a stored message as the newest; takes a reference. NULL when the limits leave no room for it. */
+/* Remember a stored message as the newest; takes a reference. NULL when the limits leave no room
+ * for it. */
 struct recent *channel_remember(struct channel *ch, struct message *m);
 /* i-th oldest, 0 ≤ i < recent_n. */
 static inline struct recent *channel_recent(struct channel *ch, uint32_t i)
@@ -90,7 +91,8 @@ void channel_forget(struct channel *ch);
 /* Read the options of the channel's namespace again. */
 void channel_take_options(struct channel *ch);
 
-/* hub's housekeeping: forget channels that have been idle too long; all of them when everything is set. */
+/* hub's housekeeping: forget channels that have been idle too long; all of them when everything is
+ * set. */
 void channel_expire_idle(struct hub *h, bool everything);
 
 #endif

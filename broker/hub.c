@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hub: fan-out. DESIGN: for each message of a batch one look-up, then a walk over a dense array of
- * subscriptions. A frame is made at most once per wire format, kept with the message in the channel's recent
- * history, and only referenced from there on: no allocation, no copy and no atomic operation per subscriber.
- * send() only queues; a subscriber that can not take a message falls behind and is fed by recovery from then on.
+ * subscriptions. A frame is made at most once per wire format, kept with the message in the
+ * channel's recent history, and only referenced from there on: no allocation, no copy and no atomic
+ * operation per subscriber. send() only queues; a subscriber that can not take a message falls
+ * behind and is fed by recovery from then on.
  */
 #include "broker/hub.h"
 
@@ -94,10 +95,10 @@ void hub_forget(struct hub *h, struct slice channel)
 		channel_forget(ch);
 }
 
-/* The frames of one message while it is fanned out: those of its place in recent, or, for a message that is not
- * kept (ephemeral, or no room), its own for the moment. */
-static struct frame *frame_for(struct hub *h, const struct subscriber_ops *ops, struct frame **frames,
-			       const struct message *m)
+/* The frames of one message while it is fanned out: those of its place in recent, or, for a message
+ * that is not kept (ephemeral, or no room), its own for the moment. */
+static struct frame *frame_for(struct hub *h, const struct subscriber_ops *ops,
+			       struct frame **frames, const struct message *m)
 {
 	struct frame **f = &frames[ops->format];
 
@@ -121,8 +122,8 @@ static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
 				count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);
 			continue;
 		}
-		struct frame *f = kept ? channel_frame(ch, kept, s->ops)
-				       : frame_for(h, s->ops, frames, m);
+		struct frame *f =
+			kept ? channel_frame(ch, kept, s->ops) : frame_for(h, s->ops, frames, m);
 		if (s->ops->send(s, f) == 0)
 			count_inc(h->counters, delivered_counters[s->ops->kind]);
 		else if (m->seq == 0)

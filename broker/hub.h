@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hub: one worker's map channel → subscribers, its recent messages, and the fan-out. Hubs share
- * nothing but sealed messages (and the census, off the hot path). The way in is hub_deliver(), one call
- * per committed batch; the way out is subscriber_ops.send().
+ * nothing but sealed messages (and the census, off the hot path). The way in is hub_deliver(), one
+ * call per committed batch; the way out is subscriber_ops.send().
  * Thread: the worker's.
  */
 #ifndef BROKER_HUB_H
@@ -28,8 +28,9 @@ struct hub_limits {
 	size_t recent_total_bytes; /* of all channels of this hub */
 	size_t page_rows;          /* one page read from the log */
 	size_t page_bytes;
-	uint64_t idle_channel_ms;  /* a channel without subscribers keeps its recent messages so long */
-	size_t idle_channels;      /* … and there are at most so many of them */
+	uint64_t idle_channel_ms; /* a channel without subscribers keeps its recent messages so long
+				   */
+	size_t idle_channels;     /* … and there are at most so many of them */
 };
 
 struct hub {
@@ -46,7 +47,8 @@ struct hub {
 	/* private */
 	uint64_t head; /* newest seq announced to this worker */
 	struct channel *channels;
-	TAILQ_HEAD(channel_list, channel) idle; /* channels without subscribers, longest idle first */
+	TAILQ_HEAD(channel_list, channel)
+	idle; /* channels without subscribers, longest idle first */
 	size_t idle_n;
 	size_t recent_bytes;
 	struct subscriber_waiters retries; /* the reader's queue was full */

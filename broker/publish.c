@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * publish: the gate on the way into the log. DESIGN: everything that can be refused is refused here, before a
- * letter is posted; what comes back later is a receipt or a fault of the store.
+ * publish: the gate on the way into the log. DESIGN: everything that can be refused is refused
+ * here, before a letter is posted; what comes back later is a receipt or a fault of the store.
  */
 #include "broker/publish.h"
 
@@ -36,8 +36,9 @@ static bool is_json_type(struct slice e)
 	       (e.n > n && slice_eq_nocase(slice_make(e.p + e.n - n, n), suffix));
 }
 
-/* Nobody said what it is: an object or array is taken for JSON, so that plain curl does the expected thing;
- * numbers and bare words are text, so that lines of text do not change their kind. */
+/* Nobody said what it is: an object or array is taken for JSON, so that plain curl does the
+ * expected thing; numbers and bare words are text, so that lines of text do not change their kind.
+ */
 static enum message_kind sniff(struct slice payload)
 {
 	struct slice t = json_trim(payload);
@@ -50,7 +51,8 @@ static enum message_kind sniff(struct slice payload)
 static int check_type(struct slice type, struct fault *fault)
 {
 	if (type.n > TYPE_MAX)
-		return fault_set(fault, FAULT_BAD_PARAMETER, "content type longer than %d bytes", TYPE_MAX);
+		return fault_set(fault, FAULT_BAD_PARAMETER, "content type longer than %d bytes",
+				 TYPE_MAX);
 	for (size_t i = 0; i < type.n; i++)
 		if ((unsigned char)type.p[i] < 0x20 || (unsigned char)type.p[i] > 0x7e)
 			return fault_set(fault, FAULT_BAD_PARAMETER,
@@ -73,8 +75,8 @@ int payload_shape(struct slice content_type, struct slice payload, struct payloa
 	} else if (is_json_type(e)) {
 		if (!json_is_valid(payload, &at))
 			return fault_set(fault, FAULT_BAD_JSON,
-					 "the payload is not valid JSON: byte %zu of %zu is wrong", at,
-					 payload.n);
+					 "the payload is not valid JSON: byte %zu of %zu is wrong",
+					 at, payload.n);
 		*ret = (struct payload_shape){.kind = MESSAGE_JSON};
 		if (!slice_eq_nocase(e, "application/json"))
 			ret->type = type;
@@ -84,7 +86,8 @@ int payload_shape(struct slice content_type, struct slice payload, struct payloa
 			ret->type = type;
 	} else {
 		*ret = (struct payload_shape){.kind = MESSAGE_BINARY};
-		if (!slice_eq_nocase(type, "application/octet-stream") && !slice_eq_nocase(type, "text/plain"))
+		if (!slice_eq_nocase(type, "application/octet-stream") &&
+		    !slice_eq_nocase(type, "text/plain"))
 			ret->type = type;
 	}
 	return 0;
@@ -98,12 +101,14 @@ static int check(const struct hub *h, const struct publish_request *r, const str
 	if (wrong)
 		return fault_set(fault, FAULT_BAD_CHANNEL, "channel name: %s", wrong);
 	if (!r->is_admin && ns->publish != ACCESS_ANYONE)
-		return fault_set(fault, FAULT_FORBIDDEN, "publishing to %.*s is not open to everyone here",
+		return fault_set(fault, FAULT_FORBIDDEN,
+				 "publishing to %.*s is not open to everyone here",
 				 SLICE_ARG(r->channel));
 	for (size_t i = 0; i < r->n; i++)
 		if (r->payloads[i].n > h->limits.message_bytes)
 			return fault_set(fault, FAULT_TOO_LARGE,
-					 "message of %zu bytes; at most %zu are taken (limits.message_bytes)",
+					 "message of %zu bytes; at most %zu are taken "
+					 "(limits.message_bytes)",
 					 r->payloads[i].n, h->limits.message_bytes);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * publish: checks a publication against the rules of its channel and the limits, decides how its payload is
- * shown, and sends it to the log.
+ * publish: checks a publication against the rules of its channel and the limits, decides how its
+ * payload is shown, and sends it to the log.
  * Thread: the hub's.
  */
 #ifndef BROKER_PUBLISH_H
@@ -15,8 +15,8 @@ struct payload_shape {
 	struct slice type; /* to be kept with the message; empty: the default of the kind */
 };
 
-/* Decide from the Content-Type ("" or p == NULL when none was given) and the bytes. Return 0, or negative with fault
- * FAULT_BAD_JSON when the type promises JSON and the payload is not. */
+/* Decide from the Content-Type ("" or p == NULL when none was given) and the bytes. Return 0, or
+ * negative with fault FAULT_BAD_JSON when the type promises JSON and the payload is not. */
 int payload_shape(struct slice content_type, struct slice payload, struct payload_shape *ret,
 		  struct fault *fault);
 
@@ -29,8 +29,9 @@ struct publish_request {
 	const struct payload_shape *shapes;
 };
 
-/* Post the publication to the log. done(append) is called on this worker later, with the receipts or the error, and owns
- * the append. Return the append, borrowed (to clear its owner when that dies), or NULL with fault filled. */
+/* Post the publication to the log. done(append) is called on this worker later, with the receipts
+ * or the error, and owns the append. Return the append, borrowed (to clear its owner when that
+ * dies), or NULL with fault filled. */
 struct append *publish_post(struct hub *h, const struct publish_request *r,
 			    void (*done)(struct append *), void *owner, struct fault *fault);
 

@@ -2,12 +2,14 @@
 /*
  * recovery: history and live joined without hole or repeat.
  *
- * DESIGN: no live message is ever buffered for a subscriber that catches up; it only has a position. Recent history of
- * its channels is filled by the fan-out whether it listens or not. So one rule does all: while the recent messages of all
- * its channels reach back to its position, merge from memory; when the merge has reached the hub's head, it is live,
- * for nothing can be announced between (one thread). While they do not, ask the log for the next page and look again.
- * A subscriber that is slower than the publishers simply keeps asking: memory does not grow, order does not change,
- * and if retention overtakes it, the page says so (floor) and it is told of the gap.
+ * DESIGN: no live message is ever buffered for a subscriber that catches up; it only has a
+ * position. Recent history of its channels is filled by the fan-out whether it listens or not. So
+ * one rule does all: while the recent messages of all its channels reach back to its position,
+ * merge from memory; when the merge has reached the hub's head, it is live, for nothing can be
+ * announced between (one thread). While they do not, ask the log for the next page and look again.
+ * A subscriber that is slower than the publishers simply keeps asking: memory does not grow, order
+ * does not change, and if retention overtakes it, the page says so (floor) and it is told of the
+ * gap.
  *
  * Never call back into a transport's close from here: ops only queue.
  */
@@ -60,7 +62,7 @@ void recovery_cancel(struct subscriber *s)
 	}
 }
 
-/* --- opening and gaps -------------------------------------------------------------------------- */
+/* --- opening and gaps ------------------------------------------------------------------------ */
 
 static uint64_t cursor_of(const struct subscription *sub)
 {
@@ -76,8 +78,8 @@ static void open_once(struct subscriber *s)
 		s->ops->opened(s, subscriber_position(s));
 }
 
-static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from, uint64_t to,
-		     uint64_t oldest)
+static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from,
+		     uint64_t to, uint64_t oldest)
 {
 	static const enum counter_id counters[] = {
 		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,
@@ -91,7 +93,8 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 	s->ops->gap(s, &g);
 }
 
-/* What the log or memory said about the beginning of a channel: where this subscription really starts. */
+/* What the log or memory said about the beginning of a channel: where this subscription really
+ * starts. */
 struct beginning {
 	uint64_t after;  /* for START_LAST */
 	uint64_t floor;  /* everything up to here is gone */
@@ -126,7 +129,7 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 	sub->last = 0;
 }
 
-/* --- from memory ------------------------------------------------------------------------------- */
+/* --- from memory ----------------------------------------------------------------------------- */
 
 static bool memory_covers(const struct subscription *sub)
 {
@@ -157,7 +160,7 @@ static void settle_from_memory(struct subscriber *s)
 	struct subscription *sub;
 
 	for (int tell = 0; tell <= 1; tell++) {
-		STAILQ_FOREACH(sub, &s->subscriptions, link) {
+		STAILQ_FOREACH (sub, &s->subscriptions, link) {
 			struct beginning b = beginning_in_memory(sub);
 
 			if (sub->last || sub->from_oldest)
@@ -174,7 +177,7 @@ static struct subscription *next_in_memory(struct subscriber *s)
 	struct subscription *sub, *best = NULL;
 	uint64_t best_seq = UINT64_MAX;
 
-	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
 		if (sub->next == sub->channel->recent_n)
 			continue;
 		uint64_t seq = channel_recent(sub->channel, sub->next)->message->seq;
@@ -192,7 +195,7 @@ static bool feed_from_memory(struct subscriber *s)
 	struct subscription *sub;
 	int64_t n = 0;
 
-	STAILQ_FOREACH(sub, &s->subscriptions, link)
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
 		sub->next = channel_recent_after(sub->channel, cursor_of(sub));
 	while ((sub = next_in_memory(s)) != NULL) {
 		struct recent *r = channel_recent(sub->channel, sub->next);
@@ -217,7 +220,7 @@ static void become_live(struct subscriber *s)
 		s->ops->live(s);
 }
 
-/* --- from the log ------------------------------------------------------------------------------ */
+/* --- from the log ---------------------------------------------------------------------------- */
 
 static void settle_from_log(struct subscriber *s, struct query *q)
 {
@@ -282,7 +285,7 @@ static void ask_log(struct subscriber *s)
 	struct subscription *sub;
 	size_t i = 0;
 
-	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
 		query_set_channel(q, i, channel_name(sub->channel));
 		q->ranges[i].range.after = cursor_of(sub);
 		q->ranges[i].range.last = sub->last;
@@ -304,11 +307,12 @@ static void ask_log(struct subscriber *s)
 		loop_timer_set(h->loop, &h->retry_timer, 100);
 }
 
-/* --- the step ---------------------------------------------------------------------------------- */
+/* --- the step -------------------------------------------------------------------------------- */
 
 enum source { FROM_MEMORY, FROM_LOG, MUST_WAIT };
 
-/* Where the next messages can be had. A channel that was never read from the log is read once for everybody. */
+/* Where the next messages can be had. A channel that was never read from the log is read once for
+ * everybody. */
 static enum source survey(struct subscriber *s)
 {
 	enum source source = FROM_MEMORY;
@@ -318,7 +322,7 @@ static enum source survey(struct subscriber *s)
 		wait_on(s, &s->hub->ahead);
 		return MUST_WAIT;
 	}
-	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
 		struct channel *ch = sub->channel;
 
 		channel_expire_old(ch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recovery: the splice of history and live. One step feeds a subscriber from memory or asks the log, until it
- * is full, waits for an answer, or is live.
+ * recovery: the splice of history and live. One step feeds a subscriber from memory or asks the
+ * log, until it is full, waits for an answer, or is live.
  * Thread: the hub's. Inside broker/ only.
  */
 #ifndef BROKER_RECOVERY_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * subscriber: joining and leaving channels. DESIGN: a subscriber has one position for all its channels. When a
- * channel with an older start is added to a live subscriber, the others are pinned where they are (`from`) and the
- * subscriber goes back to catching up from the start of the new one; messages keep log order from there on, and the
- * last id the client has seen resumes everything without loss. Delivery itself is in recovery.c and hub.c.
+ * subscriber: joining and leaving channels. DESIGN: a subscriber has one position for all its
+ * channels. When a channel with an older start is added to a live subscriber, the others are pinned
+ * where they are (`from`) and the subscriber goes back to catching up from the start of the new
+ * one; messages keep log order from there on, and the last id the client has seen resumes
+ * everything without loss. Delivery itself is in recovery.c and hub.c.
  */
 #include "broker/subscriber.h"
 
@@ -14,7 +15,8 @@
 #include "broker/channel.h"
 #include "broker/recovery.h"
 
-#define GAP_FROM_MAX 128 /* a cursor that is no good is repeated to the client up to this length */
+/* A cursor that is no good is repeated to the client up to this length. */
+#define GAP_FROM_MAX 128
 
 const char *gap_reason_name(enum gap_reason r)
 {
@@ -58,7 +60,7 @@ static struct subscription *find(const struct subscriber *s, struct slice name)
 {
 	struct subscription *sub;
 
-	STAILQ_FOREACH(sub, &s->subscriptions, link)
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
 		if (slice_eq(channel_name(sub->channel), name))
 			return sub;
 	return NULL;
@@ -82,25 +84,30 @@ struct start_point start_resolve(const struct hub *h, const struct start *start)
 		if (start->last == 0)
 			break;
 		return (struct start_point){.last = start->last < h->limits.last_max
-							 ? start->last
-							 : h->limits.last_max};
+							    ? start->last
+							    : h->limits.last_max};
 	case START_AFTER:
 		switch (id_parse(start->since, &h->epoch, &seq)) {
 		case ID_VALID:
-			/* Another worker may be a batch ahead of this one: only what nobody gave out is invalid. */
+			/* Another worker may be a batch ahead of this one: only what nobody gave
+			 * out is invalid. */
 			if (seq <= history_head(h->history))
 				return (struct start_point){.from = seq};
-			return (struct start_point){.from_oldest = true, .is_bad = true, .reason = GAP_INVALID};
+			return (struct start_point){
+				.from_oldest = true, .is_bad = true, .reason = GAP_INVALID};
 		case ID_FOREIGN_EPOCH:
-			return (struct start_point){.from_oldest = true, .is_bad = true, .reason = GAP_EPOCH};
+			return (struct start_point){
+				.from_oldest = true, .is_bad = true, .reason = GAP_EPOCH};
 		case ID_MALFORMED:
-			return (struct start_point){.from_oldest = true, .is_bad = true, .reason = GAP_INVALID};
+			return (struct start_point){
+				.from_oldest = true, .is_bad = true, .reason = GAP_INVALID};
 		}
 	}
 	return (struct start_point){.from = history_head(h->history)};
 }
 
-static void subscribe(struct subscriber *s, struct slice name, const struct start_point *r, struct slice since)
+static void subscribe(struct subscriber *s, struct slice name, const struct start_point *r,
+		      struct slice since)
 {
 	struct subscription *sub = xcalloc(1, sizeof(*sub));
 
@@ -119,15 +126,16 @@ static void subscribe(struct subscriber *s, struct slice name, const struct star
 	s->channel_n++;
 }
 
-int subscriber_check(const struct hub *h, const struct slice *names, size_t n, size_t held, bool is_admin,
-		     struct fault *fault)
+int subscriber_check(const struct hub *h, const struct slice *names, size_t n, size_t held,
+		     bool is_admin, struct fault *fault)
 {
 	for (size_t i = 0; i < n; i++) {
 		const char *wrong = channel_name_problem(names[i]);
 
 		if (wrong)
 			return fault_set(fault, FAULT_BAD_CHANNEL, "channel name: %s", wrong);
-		if (!is_admin && namespace_find(h->namespaces, names[i])->subscribe != ACCESS_ANYONE)
+		if (!is_admin &&
+		    namespace_find(h->namespaces, names[i])->subscribe != ACCESS_ANYONE)
 			return fault_set(fault, FAULT_FORBIDDEN,
 					 "subscribing to %.*s is not open to everyone here",
 					 SLICE_ARG(names[i]));
@@ -139,14 +147,15 @@ int subscriber_check(const struct hub *h, const struct slice *names, size_t n, s
 	return 0;
 }
 
-/* Make the position of each channel its own, so that the common one can go back for a new channel. */
+/* Make the position of each channel its own, so that the common one can go back for a new channel.
+ */
 static void pin_positions(struct subscriber *s)
 {
 	uint64_t pos = s->state == SUB_LIVE ? s->hub->head : s->pos;
 	struct subscription *sub;
 
 	if (s->state != SUB_NEW)
-		STAILQ_FOREACH(sub, &s->subscriptions, link)
+		STAILQ_FOREACH (sub, &s->subscriptions, link)
 			if (sub->from < pos)
 				sub->from = pos;
 	s->pos = 0;
@@ -175,10 +184,12 @@ int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
 	int rc = subscriber_check(s->hub, names, n, s->channel_n - (n - fresh), is_admin, fault);
 	if (rc)
 		return rc;
-	/* Somebody may have been told of a message that this worker has not got yet: it counts as past here too. */
+	/* Somebody may have been told of a message that this worker has not got yet: it counts as
+	 * past here too. */
 	s->not_before = history_head(s->hub->history);
 	struct start_point r = start_resolve(s->hub, start);
-	bool needs_history = r.last || r.from_oldest || r.from != s->hub->head || s->not_before > s->hub->head;
+	bool needs_history =
+		r.last || r.from_oldest || r.from != s->hub->head || s->not_before > s->hub->head;
 
 	if (needs_history || s->state == SUB_CATCHING_UP) {
 		recovery_cancel(s);
@@ -226,7 +237,7 @@ uint64_t subscriber_position(const struct subscriber *s)
 
 	if (s->state == SUB_LIVE)
 		return s->hub->head;
-	STAILQ_FOREACH(sub, &s->subscriptions, link) {
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
 		uint64_t at = sub->from > s->pos ? sub->from : s->pos;
 
 		if (at < lowest)
@@ -235,10 +246,11 @@ uint64_t subscriber_position(const struct subscriber *s)
 	return lowest == UINT64_MAX ? s->hub->head : lowest;
 }
 
-void subscriber_each_channel(const struct subscriber *s, void (*fn)(void *arg, struct slice channel), void *arg)
+void subscriber_each_channel(const struct subscriber *s,
+			     void (*fn)(void *arg, struct slice channel), void *arg)
 {
 	const struct subscription *sub;
 
-	STAILQ_FOREACH(sub, &s->subscriptions, link)
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
 		fn(arg, channel_name(sub->channel));
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * subscriber: one connection's (or one poll's) interest in channels. The core knows of a client just what
- * struct subscriber_ops says.
+ * subscriber: one connection's (or one poll's) interest in channels. The core knows of a client
+ * just what struct subscriber_ops says.
  *
  *   NEW ──subscriber_add──▶ CATCHING_UP ⇄ LIVE ──subscriber_fini──▶ gone
  *
- * CATCHING_UP: fed from history, page by page, as fast as the client takes it (subscriber_drained); a
- * fresh subscriber that asks for the past, a client that returns, and a live one that fell behind are
- * the same thing. LIVE: gets messages as they are announced. Order and completeness rest on one number: `pos`,
- * the position up to which everything has been handed to send().
+ * CATCHING_UP: fed from history, page by page, as fast as the client takes it (subscriber_drained);
+ * a fresh subscriber that asks for the past, a client that returns, and a live one that fell behind
+ * are the same thing. LIVE: gets messages as they are announced. Order and completeness rest on one
+ * number: `pos`, the position up to which everything has been handed to send().
  *
  * Thread: the hub's.
  */
@@ -52,17 +52,20 @@ struct subscriber_ops {
 	enum frame_format format; /* subscribers of equal format share frames */
 	/* Pure: no session, no clock. One reference for the caller. */
 	struct frame *(*encode)(const struct message *m, const struct epoch *epoch);
-	/* Queue a message. 0; or -ENOBUFS: not taken, the client is full: the core stops until subscriber_drained().
-	 * Must not close or free anything. */
+	/* Queue a message. 0; or -ENOBUFS: not taken, the client is full: the core stops until
+	 * subscriber_drained(). Must not close or free anything. */
 	int (*send)(struct subscriber *s, struct frame *f);
-	/* The subscriber fell behind: drop what is queued and not yet written; return the lowest seq dropped (0: none). */
+	/* The subscriber fell behind: drop what is queued and not yet written; return the lowest
+	 * seq dropped (0: none). */
 	uint64_t (*rewind)(struct subscriber *s);
-	/* Once, before the first message or gap: delivery starts after this position. May be NULL. */
+	/* Once, before the first message or gap: delivery starts after this position. May be NULL.
+	 */
 	void (*opened)(struct subscriber *s, uint64_t cursor);
 	void (*gap)(struct subscriber *s, const struct gap *g);
 	/* Everything up to now has been handed over; live from here. May be NULL. */
 	void (*live)(struct subscriber *s);
-	/* History can not be read; the subscriber stays where it is. The session should end (at the end of the turn). */
+	/* History can not be read; the subscriber stays where it is. The session should end (at the
+	 * end of the turn). */
 	void (*failed)(struct subscriber *s, enum fault_id why);
 };
 
@@ -77,8 +80,9 @@ struct subscriber {
 	uint32_t channel_n;
 	struct hub *hub;
 	const struct subscriber_ops *ops;
-	uint64_t pos; /* while CATCHING_UP */
-	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before counts as past */
+	uint64_t pos;        /* while CATCHING_UP */
+	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before
+				counts as past */
 	struct query *query; /* under way */
 	STAILQ_HEAD(, subscription) subscriptions;
 	TAILQ_ENTRY(subscriber) waiting;
@@ -113,14 +117,16 @@ void subscriber_init(struct subscriber *s, struct hub *hub, const struct subscri
 /* Leaves all channels, forgets what is under way. Fine for a zeroed struct. */
 void subscriber_fini(struct subscriber *s);
 
-/* Subscribe to n more channels (valid names; ones already subscribed are left as they are) from the same start, all or
- * none. Return 0, or negative with fault filled: FAULT_TOO_MANY_CHANNELS, FAULT_FORBIDDEN, FAULT_BAD_CHANNEL. gap(), opened(),
- * send() and live() may be called before this returns. */
+/* Subscribe to n more channels (valid names; ones already subscribed are left as they are) from the
+ * same start, all or none. Return 0, or negative with fault filled: FAULT_TOO_MANY_CHANNELS,
+ * FAULT_FORBIDDEN, FAULT_BAD_CHANNEL. gap(), opened(), send() and live() may be called before this
+ * returns. */
 int subscriber_add(struct subscriber *s, const struct slice *channels, size_t n,
 		   const struct start *start, bool is_admin, struct fault *fault);
-/* The checks of subscriber_add alone, for callers that must know before they answer; held: channels held already. */
-int subscriber_check(const struct hub *hub, const struct slice *channels, size_t n, size_t held, bool is_admin,
-		     struct fault *fault);
+/* The checks of subscriber_add alone, for callers that must know before they answer; held: channels
+ * held already. */
+int subscriber_check(const struct hub *hub, const struct slice *channels, size_t n, size_t held,
+		     bool is_admin, struct fault *fault);
 /* False when it was not subscribed. */
 bool subscriber_remove(struct subscriber *s, struct slice channel);
 bool subscriber_has(const struct subscriber *s, struct slice channel);
@@ -129,6 +135,7 @@ void subscriber_drained(struct subscriber *s);
 /* The position up to which everything has been handed to send(). */
 uint64_t subscriber_position(const struct subscriber *s);
 /* Call fn for each channel. */
-void subscriber_each_channel(const struct subscriber *s, void (*fn)(void *arg, struct slice channel), void *arg);
+void subscriber_each_channel(const struct subscriber *s,
+			     void (*fn)(void *arg, struct slice channel), void *arg);
 
 #endif

@@ -11,8 +11,7 @@
 #include "base/xalloc.h"
 #include "daemon/admin_internal.h"
 
-/* --- a call that waits -------------------------------------------------------------------------
- */
+/* --- a call that waits ----------------------------------------------------------------------- */
 
 static void on_abort(struct http_exchange *x)
 {
@@ -50,8 +49,7 @@ void admin_call_refuse(struct admin_call *c, enum fault_id id, const char *text)
 	free(c);
 }
 
-/* --- calls that are answered at once -------------------------------------------------------------
- */
+/* --- calls that are answered at once --------------------------------------------------------- */
 
 static void admin_stats(struct worker *w, struct http_exchange *x)
 {
@@ -72,8 +70,7 @@ static void admin_config(struct worker *w, struct http_exchange *x)
 	buf_fini(&b);
 }
 
-/* --- routing -----------------------------------------------------------------------------------
- */
+/* --- routing --------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *path;

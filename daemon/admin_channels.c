@@ -168,8 +168,7 @@ void admin_channels(struct worker *w, struct http_exchange *x)
 	post(c, t, on_channels);
 }
 
-/* --- one channel -------------------------------------------------------------------------------
- */
+/* --- one channel ----------------------------------------------------------------------------- */
 
 /* The channel parameter, or NULL: the request has been refused. */
 static struct admin_call *call_with_channel(struct worker *w, struct http_exchange *x)
@@ -218,8 +217,7 @@ void admin_channel(struct worker *w, struct http_exchange *x)
 		post(c, store_task_new(TASK_CHANNEL, c->name), on_channel);
 }
 
-/* --- purge: first the log, then what the workers remember ----------------------------------------
- */
+/* --- purge: first the log, then what the workers remember ------------------------------------ */
 
 struct purge {
 	struct errand errand;
@@ -275,8 +273,7 @@ void admin_purge(struct worker *w, struct http_exchange *x)
 		post(c, store_task_new(TASK_PURGE, c->name), on_purged);
 }
 
-/* --- backup ------------------------------------------------------------------------------------
- */
+/* --- backup ---------------------------------------------------------------------------------- */
 
 static void on_backup(struct store_task *t)
 {

@@ -226,7 +226,7 @@ int config_find_in_section(const char *section, size_t ns, const char *name,
 	return -ENOENT;
 }
 
-/* --- what was perhaps meant ------------------------------------------------------------------- */
+/* --- what was perhaps meant ------------------------------------------------------------------ */
 
 #define WORD_MAX 128 /* longer words are not compared */
 

@@ -122,8 +122,7 @@ void config_print_help(FILE *out)
 	      out);
 }
 
-/* --- reference texts ---------------------------------------------------------------------------
- */
+/* --- reference texts ------------------------------------------------------------------------- */
 
 static void markdown_section(FILE *out, const struct option_section *s)
 {
@@ -202,8 +201,7 @@ static void print_reference(FILE *out, enum config_format format)
 	walk_options(out, &walks[format]);
 }
 
-/* --- the options in force -----------------------------------------------------------------------
- */
+/* --- the options in force -------------------------------------------------------------------- */
 
 static void add_origin(const struct config *cfg, const struct option *o, const char *ns,
 		       const struct config_origin *from, struct buf *out)

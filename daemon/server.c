@@ -24,8 +24,7 @@
 #include "base/xalloc.h"
 #include "daemon/worker.h"
 
-/* --- start -------------------------------------------------------------------------------------
- */
+/* --- start ----------------------------------------------------------------------------------- */
 
 static unsigned worker_count(const struct config *c)
 {
@@ -194,8 +193,7 @@ int server_start(const struct config *cfg, struct server **ret, struct problem *
 	return 0;
 }
 
-/* --- reload ------------------------------------------------------------------------------------
- */
+/* --- reload ---------------------------------------------------------------------------------- */
 
 void server_reload(struct server *s, const struct config *cfg)
 {
@@ -212,8 +210,7 @@ void server_reload(struct server *s, const struct config *cfg)
 	}
 }
 
-/* --- stop --------------------------------------------------------------------------------------
- */
+/* --- stop ------------------------------------------------------------------------------------ */
 
 static void post_all(struct server *s, enum letter_kind kind)
 {

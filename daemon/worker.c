@@ -15,8 +15,7 @@
 
 #define DRAIN_LOOK_MS 50
 
-/* --- options into the parts --------------------------------------------------------------------
- */
+/* --- options into the parts ------------------------------------------------------------------ */
 
 static struct hub_limits hub_limits_of(const struct config *c)
 {
@@ -97,8 +96,7 @@ static void set_up_connections(struct worker *w, const struct config *c)
 	LIST_INIT(&w->conns.all);
 }
 
-/* --- connections -------------------------------------------------------------------------------
- */
+/* --- connections ----------------------------------------------------------------------------- */
 
 static void accept_connection(void *arg, int fd, bool is_admin)
 {
@@ -121,8 +119,7 @@ static void stop_listening(struct worker *w)
 		listener_free(w->listeners[--w->listener_n]);
 }
 
-/* --- draining and stopping ---------------------------------------------------------------------
- */
+/* --- draining and stopping ------------------------------------------------------------------- */
 
 static void close_idle_connections(struct worker *w)
 {
@@ -163,8 +160,7 @@ static void stop(struct worker *w)
 	loop_stop(w->loop);
 }
 
-/* --- letters -----------------------------------------------------------------------------------
- */
+/* --- letters --------------------------------------------------------------------------------- */
 
 static void on_batch(struct worker *w, struct batch_letter *l)
 {
@@ -296,8 +292,7 @@ static void drop_letters(struct worker *w)
 	}
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 struct worker *worker_new(struct server *s, unsigned index)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * conn_private: what conn.c (life and input) and conn_out.c (the out queue) share; nobody else
- * includes it. Thread: the owner loop's.
+ * includes it.
+ * Thread: the owner loop's.
  */
 #ifndef NET_CONN_PRIVATE_H
 #define NET_CONN_PRIVATE_H

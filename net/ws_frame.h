@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ws_frame: WebSocket frames (RFC 6455 section 5): heads decoded and encoded, payloads unmasked.
- * Pure functions. Thread: any.
+ * Pure functions.
+ * Thread: any.
  */
 #ifndef NET_WS_FRAME_H
 #define NET_WS_FRAME_H

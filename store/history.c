@@ -21,8 +21,7 @@
 #include "base/xalloc.h"
 #include "store/history_internal.h"
 
-/* --- letters
- * -------------------------------------------------------------------------------------- */
+/* --- letters --------------------------------------------------------------------------------- */
 
 struct append *append_new(size_t n)
 {
@@ -111,8 +110,7 @@ void store_task_free(struct store_task *t)
 	free(t);
 }
 
-/* --- opening
- * -------------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 enum place history_place(const struct history *h, enum durability d)
 {
@@ -252,8 +250,7 @@ void history_add_worker(struct history *h, struct mailbox *worker)
 	h->workers[h->worker_n++] = worker;
 }
 
-/* --- starting and stopping
- * ------------------------------------------------------------------------ */
+/* --- starting and stopping ------------------------------------------------------------------- */
 
 static void post_stop(struct mailbox *mb)
 {
@@ -329,8 +326,7 @@ void history_close(struct history *h)
 	history_free(h);
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------------- */
+/* --- asking ---------------------------------------------------------------------------------- */
 
 const struct epoch *history_epoch(const struct history *h)
 {

@@ -4,8 +4,8 @@
  * and comes back numbered, in the batch it was committed with; a query goes out and comes back with
  * rows.
  *
- *   worker ──APPEND──▶ log thread: take everything waiting, number it, commit once ──BATCH──▶ every
- * worker worker ──QUERY──▶ reader thread ──the same letter──▶ worker
+ *   worker ──APPEND──▶ log thread: take all that waits, number it, commit once ──BATCH──▶ workers
+ *   worker ──QUERY───▶ reader thread ──the same letter──▶ worker
  *
  * Rules that all else rests on:
  *  - one thread numbers; seq only grows, and is never used twice, restarts included;
@@ -42,7 +42,7 @@ struct history_config {
 	unsigned worker_lag; /* batches a worker may be behind before the log thread waits for it */
 };
 
-/* --- appending ----------------------------------------------------------------------------- */
+/* --- appending ------------------------------------------------------------------------------- */
 
 /* One publish of one or more messages, all or none. */
 struct append {
@@ -81,7 +81,7 @@ struct batch_letter {
 /* Drops the batch; receipts must have been taken out. */
 void batch_letter_free(struct batch_letter *l);
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 struct query_range {
 	struct store_range range; /* range.channel points to name */
@@ -111,7 +111,7 @@ struct query *query_new(size_t range_n);
 void query_set_channel(struct query *q, size_t i, struct slice channel);
 void query_free(struct query *q);
 
-/* --- tasks for operators -------------------------------------------------------------------- */
+/* --- tasks for operators --------------------------------------------------------------------- */
 
 enum store_task_kind { TASK_CHANNELS, TASK_CHANNEL, TASK_PURGE, TASK_BACKUP };
 
@@ -141,7 +141,7 @@ struct store_task {
 struct store_task *store_task_new(enum store_task_kind kind, struct slice text);
 void store_task_free(struct store_task *t);
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 /* Open the engines. On failure nothing was touched and problem says why and what to do. Thread:
  * main. */

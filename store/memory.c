@@ -96,7 +96,7 @@ struct store_reader {
 	struct merge merge;
 };
 
-/* --- channels --------------------------------------------------------------------------------- */
+/* --- channels -------------------------------------------------------------------------------- */
 
 static struct item *channel_item(const struct mem_channel *c, size_t i)
 {
@@ -201,7 +201,7 @@ static void remove_oldest(struct store *s, struct mem_channel *c)
 		forget_one(s);
 }
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static struct mem_namespace *namespaces_new(size_t n)
 {
@@ -274,7 +274,7 @@ static int memory_reserve(struct store *s, uint64_t seq)
 	return 0;
 }
 
-/* --- the log thread's half -------------------------------------------------------------------- */
+/* --- the log thread's half ------------------------------------------------------------------- */
 
 static void append_one(struct store *s, struct message *m)
 {
@@ -446,7 +446,7 @@ static int memory_sizes(struct store *s, uint64_t *ret_db_bytes, uint64_t *ret_w
 	return 0;
 }
 
-/* --- the readers' half ------------------------------------------------------------------------ */
+/* --- the readers' half ----------------------------------------------------------------------- */
 
 static int memory_reader_open(struct store *s, struct store_reader **ret)
 {

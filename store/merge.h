@@ -2,7 +2,8 @@
 /*
  * merge: which of k cursors stands on the smallest seq? A binary heap of borrowed cursors, for
  * range reads over many channels: a page of N rows from k channels costs k + N steps and log k
- * compares each. Thread: one at a time.
+ * compares each.
+ * Thread: one at a time.
  */
 #ifndef STORE_MERGE_H
 #define STORE_MERGE_H

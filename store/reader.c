@@ -59,8 +59,7 @@ static enum place place_of(const struct reader *r, struct slice channel)
 	return history_place(r->h, namespace_find(r->namespaces, channel)->durability);
 }
 
-/* --- queries
- * -------------------------------------------------------------------------------------- */
+/* --- queries --------------------------------------------------------------------------------- */
 
 /* Deal the query's ranges out to the stores they live in. */
 static void split(struct reader *r, const struct query *q, size_t n[PLACE_COUNT])
@@ -179,8 +178,7 @@ static void on_query(struct reader *r, struct query *q)
 	mailbox_post(q->reply_to, &q->letter);
 }
 
-/* --- tasks
- * ---------------------------------------------------------------------------------------- */
+/* --- tasks ----------------------------------------------------------------------------------- */
 
 struct listing {
 	struct channel_row *rows;
@@ -302,8 +300,7 @@ static void on_task(struct reader *r, struct store_task *t)
 	mailbox_post(t->reply_to, &t->letter);
 }
 
-/* --- the thread
- * ----------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------ */
 
 static void on_letter(struct reader *r, struct letter *l)
 {

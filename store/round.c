@@ -29,8 +29,7 @@
 #define RESERVE_BLOCK  1000000u
 #define LAG_RECHECK_MS 100
 
-/* --- take
- * ----------------------------------------------------------------------------------------- */
+/* --- take ------------------------------------------------------------------------------------ */
 
 static void make_room(struct history *h, size_t messages)
 {
@@ -69,8 +68,7 @@ static void round_take(struct history *h)
 	make_room(h, messages);
 }
 
-/* --- number
- * --------------------------------------------------------------------------------------- */
+/* --- number ---------------------------------------------------------------------------------- */
 
 static void heads_forget(struct writer *w)
 {
@@ -169,8 +167,7 @@ static void number_append(struct history *h, struct append *a)
 	}
 }
 
-/* --- commit
- * --------------------------------------------------------------------------------------- */
+/* --- commit ---------------------------------------------------------------------------------- */
 
 /* Errors that one append may cause for all. */
 static bool is_specific(int error)
@@ -284,8 +281,7 @@ static void commit_range(struct history *h, size_t from, size_t to)
 	commit_side(h);
 }
 
-/* --- announce
- * ------------------------------------------------------------------------------------- */
+/* --- announce -------------------------------------------------------------------------------- */
 
 static void count_published(struct writer *w, const struct message *m)
 {

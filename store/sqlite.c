@@ -31,8 +31,7 @@
 #define WAL_REST_FRAMES    1000                 /* what the log thread may move itself */
 #define WAL_KEEP_BYTES     ((uint64_t)16 << 20) /* a longer file is cut when idle */
 
-/* --- transactions ------------------------------------------------------------------------------
- */
+/* --- transactions ---------------------------------------------------------------------------- */
 
 /* A pragma cannot be changed inside a transaction. */
 static int set_sync(struct store *s, bool full)
@@ -121,8 +120,7 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int frames)
 	return SQLITE_OK;
 }
 
-/* --- open and close ------------------------------------------------------------------------------
- */
+/* --- open and close -------------------------------------------------------------------------- */
 
 static void sqlite_close(struct store *s)
 {
@@ -286,8 +284,7 @@ static int sqlite_reserve(struct store *s, uint64_t seq)
 	return store_end(s, rc);
 }
 
-/* --- append --------------------------------------------------------------------------------------
- */
+/* --- append ---------------------------------------------------------------------------------- */
 
 static int insert_message(struct store *s, const struct sql_channel *c, const struct message *m)
 {
@@ -362,8 +359,7 @@ static int sqlite_head(struct store *s, struct slice channel, uint64_t *ret_seq)
 	return rc;
 }
 
-/* --- housekeeping -------------------------------------------------------------------------------
- */
+/* --- housekeeping ---------------------------------------------------------------------------- */
 
 static int sqlite_set_namespaces(struct store *s, const struct namespace_table *t)
 {

@@ -91,8 +91,7 @@ int sqlite_channels(struct store_reader *r, struct slice prefix, struct slice af
 	return error;
 }
 
-/* --- backup -------------------------------------------------------------------------------------
- */
+/* --- backup ---------------------------------------------------------------------------------- */
 
 /* SQLite asks this every few thousand steps; not 0 stops it. */
 static int on_progress(void *arg)

@@ -57,8 +57,7 @@ static off_t wal_size(const char *path)
 	return stat(name, &st) == 0 ? st.st_size : -1;
 }
 
-/* --- 1, 2: the file system ---------------------------------------------------------------------
- */
+/* --- 1, 2: the file system ------------------------------------------------------------------- */
 
 static int check_folder(const char *path, struct problem *problem)
 {
@@ -119,8 +118,7 @@ static int lock_file(const char *path, int fd, struct problem *problem)
 	return problem_set(problem, -errno, "%s: cannot be locked: %s.", path, strerror(errno));
 }
 
-/* --- 3: the header ------------------------------------------------------------------------------
- */
+/* --- 3: the header --------------------------------------------------------------------------- */
 
 /* https://www.sqlite.org/fileformat.html section 1.3 */
 static bool header_is_sound(const unsigned char *h)
@@ -209,8 +207,7 @@ static int check_header(const char *path, int fd, off_t size, struct problem *pr
 	return rc != 0 ? rc : check_length(path, h, size, problem);
 }
 
-/* --- 4: the structure ---------------------------------------------------------------------------
- */
+/* --- 4: the structure ------------------------------------------------------------------------ */
 
 #define ROW_IS_LOST                                                                        \
 	" WHERE NOT EXISTS (SELECT 1 FROM channel c WHERE c.id = m.channel) OR NOT EXISTS" \

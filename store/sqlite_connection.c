@@ -49,8 +49,12 @@ static const char *const sql_texts[SQL_COUNT] = {
 	[SQL_MESSAGES_WALK] = "SELECT m.seq, length(m.payload), c.name FROM message m"
 			      " CROSS JOIN channel c ON c.id = m.channel"
 			      " WHERE m.seq >= ?1 ORDER BY m.seq LIMIT ?2",
-	[SQL_MESSAGES_RANGE] = "SELECT seq, prev, ts, kind, type, payload FROM message"
-			       " WHERE channel = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq",
+	/* answered from the index alone */
+	[SQL_MESSAGES_SEQS] =
+		"SELECT seq FROM message WHERE channel = ?1 AND seq > ?2 AND seq <= ?3"
+		" ORDER BY seq LIMIT ?4",
+	[SQL_MESSAGE_BY_SEQ] =
+		"SELECT channel, prev, ts, kind, type, payload FROM message WHERE seq = ?1",
 	[SQL_MESSAGES_LAST] = "SELECT min(seq), count(*) FROM (SELECT seq FROM message"
 			      " WHERE channel = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3)",
 };
@@ -87,7 +91,7 @@ void connection_close(struct connection *c)
 	*c = (struct connection){0};
 }
 
-sqlite3_stmt *connection_prepare(struct connection *c, enum sql_id id)
+static sqlite3_stmt *prepare(struct connection *c, enum sql_id id)
 {
 	sqlite3_stmt *stmt = NULL;
 
@@ -100,7 +104,7 @@ sqlite3_stmt *connection_prepare(struct connection *c, enum sql_id id)
 sqlite3_stmt *connection_stmt(struct connection *c, enum sql_id id)
 {
 	if (c->stmts[id] == NULL)
-		c->stmts[id] = connection_prepare(c, id);
+		c->stmts[id] = prepare(c, id);
 	else
 		sqlite3_reset(c->stmts[id]);
 	return c->stmts[id];

@@ -17,7 +17,7 @@
 /* "Hfst": bytes 68–71 of the file, so that nothing else is mistaken for a log. */
 #define SQLITE_APPLICATION_ID 0x48667374
 
-/* --- connections ------------------------------------------------------------------------------ */
+/* --- connections ----------------------------------------------------------------------------- */
 
 /* The columns of a channel row, in the order channel_state_read() expects. */
 #define CHANNEL_COLUMNS "id, name, head, floor, oldest, count, bytes, head_ts, oldest_ts, due"
@@ -40,7 +40,8 @@ enum sql_id {
 	SQL_MESSAGES_OLDEST,
 	SQL_MESSAGES_DELETE,
 	SQL_MESSAGES_WALK,
-	SQL_MESSAGES_RANGE,
+	SQL_MESSAGES_SEQS,
+	SQL_MESSAGE_BY_SEQ,
 	SQL_MESSAGES_LAST,
 	SQL_COUNT
 };
@@ -59,8 +60,6 @@ int connection_open(struct connection *c, const char *path, int flags);
 void connection_close(struct connection *c);
 /* The cached statement, reset; NULL on failure (connection_error says which). */
 sqlite3_stmt *connection_stmt(struct connection *c, enum sql_id id);
-/* A statement of its own, to be finalized by the caller. */
-sqlite3_stmt *connection_prepare(struct connection *c, enum sql_id id);
 /* What the last failed call means: negative errno. */
 int connection_error(const struct connection *c);
 /* Step a statement that gives no rows, and reset it. */
@@ -90,7 +89,7 @@ struct channel_state {
 void channel_state_read(sqlite3_stmt *stmt, struct channel_state *ret);
 struct slice channel_name_read(sqlite3_stmt *stmt);
 
-/* --- schema and checks ------------------------------------------------------------------------ */
+/* --- schema and checks ----------------------------------------------------------------------- */
 
 struct schema_step {
 	const char *sql; /* from version i to i + 1 */

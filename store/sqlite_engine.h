@@ -24,7 +24,7 @@
 #include "store/sqlite_connection.h"
 #include "store/store.h"
 
-/* --- checkpoints ------------------------------------------------------------------------------ */
+/* --- checkpoints ----------------------------------------------------------------------------- */
 
 struct checkpointer {
 	pthread_t thread;
@@ -43,7 +43,7 @@ void checkpointer_stop(struct checkpointer *k);
 /* Ask for a pass; returns at once. */
 void checkpointer_kick(struct checkpointer *k);
 
-/* --- the writer ------------------------------------------------------------------------------- */
+/* --- the writer ------------------------------------------------------------------------------ */
 
 #define SQLITE_STORE_MAGIC  0x53514c31u
 #define SQLITE_READER_MAGIC 0x53514c32u
@@ -127,24 +127,28 @@ int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n);
 int sqlite_purge(struct store *s, struct slice channel, uint64_t upto, size_t row_max,
 		 uint64_t *ret_n);
 
-/* --- readers ---------------------------------------------------------------------------------- */
+/* --- readers --------------------------------------------------------------------------------- */
 
-#define RANGE_POOL_MAX 1024 /* some 4 KB each */
+#define SEQS_MAX 32
 
+/* One channel of a range read: its next few seqs, from the index. */
 struct sql_cursor {
-	struct merge_cursor at;
-	sqlite3_stmt *stmt; /* stands on the row `at` */
+	struct merge_cursor at; /* seqs[i] */
 	struct slice channel;
+	int64_t id;
+	size_t i;
+	size_t n;
+	bool is_last; /* nothing follows seqs[n - 1] */
+	uint64_t seqs[SEQS_MAX];
 };
 
 struct store_reader {
 	unsigned magic;
 	struct store *s;
 	struct connection c;
-	sqlite3_stmt *pool[RANGE_POOL_MAX]; /* idle range statements */
-	size_t pool_n;
 	struct sql_cursor *cursors;
 	size_t cursor_room;
+	size_t look_ahead; /* seqs to take from the index at a time */
 	struct merge merge;
 };
 

@@ -4,10 +4,12 @@
  *
  * DESIGN: a page of N rows from k channels. One read transaction, so that head, floor and rows are
  * of one moment. One look at each channel's row says whether it has anything after the cursor; only
- * then does it get a statement over (channel, seq), stepped row by row. A heap tells which
- * statement stands on the smallest seq: k + N steps in all, nothing sorted, nothing read that is
- * not given. Statements come from a pool of the reader, because preparing one costs more than a
- * short range.
+ * then does it get a cursor: its next few seqs, taken from the index (channel, seq) without
+ * touching a message. A heap tells which cursor stands on the smallest seq, and that message is
+ * fetched by its key. k + N short steps in all, nothing sorted, no payload read that is not given.
+ *
+ * Not a statement per channel, kept open and stepped: SQLite walks over all open cursors whenever
+ * it opens or closes one, which makes a thousand channels cost a million steps.
  *
  * It must never hold its transaction longer than a page: it keeps the write-ahead log from starting
  * anew.
@@ -44,8 +46,6 @@ void sqlite_reader_close(struct store_reader *r)
 	if (r == NULL)
 		return;
 	CHECK_OBJ(r, SQLITE_READER_MAGIC);
-	while (r->pool_n > 0)
-		sqlite3_finalize(r->pool[--r->pool_n]);
 	connection_close(&r->c);
 	free(r->cursors);
 	merge_fini(&r->merge);
@@ -53,24 +53,7 @@ void sqlite_reader_close(struct store_reader *r)
 	free(r);
 }
 
-/* --- one range ----------------------------------------------------------------------------------
- */
-
-static sqlite3_stmt *pool_take(struct store_reader *r)
-{
-	if (r->pool_n > 0)
-		return r->pool[--r->pool_n];
-	return connection_prepare(&r->c, SQL_MESSAGES_RANGE);
-}
-
-static void pool_give(struct store_reader *r, sqlite3_stmt *stmt)
-{
-	sqlite3_reset(stmt);
-	if (r->pool_n < RANGE_POOL_MAX)
-		r->pool[r->pool_n++] = stmt;
-	else
-		sqlite3_finalize(stmt);
-}
+/* --- one range ------------------------------------------------------------------------------- */
 
 /* Read the channel's row; all zero when there is none. */
 static int load_channel(struct store_reader *r, struct slice name, struct channel_state *ret)
@@ -113,16 +96,37 @@ static int resolve_last(struct store_reader *r, const struct channel_state *row,
 	return error;
 }
 
-/* Step the cursor. Return 1 on a row, 0 at the end, or negative errno. */
-static int cursor_step(struct store_reader *r, struct sql_cursor *cur)
+/* Take the seqs after `after` from the index. Return 1 when there are any, 0 or negative errno. */
+static int cursor_fill(struct store_reader *r, struct sql_cursor *cur, uint64_t after,
+		       uint64_t upto)
 {
-	int rc = sqlite3_step(cur->stmt);
+	sqlite3_stmt *stmt = connection_stmt(&r->c, SQL_MESSAGES_SEQS);
+	int rc;
 
-	if (rc == SQLITE_DONE)
-		return 0;
-	if (rc != SQLITE_ROW)
+	if (stmt == NULL)
 		return connection_error(&r->c);
-	cur->at.seq = (uint64_t)sqlite3_column_int64(cur->stmt, 0);
+	cur->i = cur->n = 0;
+	sqlite3_bind_int64(stmt, 1, cur->id);
+	sqlite3_bind_int64(stmt, 2, (sqlite3_int64)after);
+	sqlite3_bind_int64(stmt, 3, (sqlite3_int64)upto);
+	sqlite3_bind_int64(stmt, 4, (sqlite3_int64)r->look_ahead);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		cur->seqs[cur->n++] = (uint64_t)sqlite3_column_int64(stmt, 0);
+	int error = rc == SQLITE_DONE ? 0 : connection_error(&r->c);
+	sqlite3_reset(stmt);
+	if (error != 0)
+		return error;
+	cur->is_last = cur->n < r->look_ahead;
+	cur->at.seq = cur->seqs[0];
+	return cur->n > 0;
+}
+
+/* Move on. Return 1 when the cursor stands on a message, 0 at the end, or negative errno. */
+static int cursor_step(struct store_reader *r, struct sql_cursor *cur, uint64_t upto)
+{
+	if (++cur->i == cur->n)
+		return cur->is_last ? 0 : cursor_fill(r, cur, cur->at.seq, upto);
+	cur->at.seq = cur->seqs[cur->i];
 	return 1;
 }
 
@@ -143,29 +147,26 @@ static int range_start(struct store_reader *r, struct store_range *range, uint64
 	if (rc != 0 || row.count == 0 || row.head <= range->after || row.oldest > upto)
 		return rc;
 	cur->channel = range->channel;
-	cur->stmt = pool_take(r);
-	if (cur->stmt == NULL)
-		return connection_error(&r->c);
-	sqlite3_bind_int64(cur->stmt, 1, row.id);
-	sqlite3_bind_int64(cur->stmt, 2, (sqlite3_int64)range->after);
-	sqlite3_bind_int64(cur->stmt, 3, (sqlite3_int64)upto);
-	rc = cursor_step(r, cur);
+	cur->id = row.id;
+	rc = cursor_fill(r, cur, range->after, upto);
 	if (rc > 0)
 		merge_push(&r->merge, &cur->at);
 	return rc < 0 ? rc : 0;
 }
 
-/* --- the page -----------------------------------------------------------------------------------
- */
+/* --- the page -------------------------------------------------------------------------------- */
 
-static int make_message(const struct sql_cursor *cur, struct message **ret)
+/* The message that the statement stands on. */
+static int make_message(const struct sql_cursor *cur, sqlite3_stmt *stmt, struct message **ret)
 {
-	sqlite3_stmt *stmt = cur->stmt;
 	int kind = sqlite3_column_int(stmt, 3);
+	struct slice type = slice_str((const char *)sqlite3_column_text(stmt, 4));
 	const char *payload = sqlite3_column_blob(stmt, 5);
 	size_t payload_n = (size_t)sqlite3_column_bytes(stmt, 5);
-	struct slice type = slice_str((const char *)sqlite3_column_text(stmt, 4));
 
+	/* the index and the table must tell the same story */
+	if (sqlite3_column_int64(stmt, 0) != cur->id)
+		return -EUCLEAN;
 	if (kind < MESSAGE_JSON || kind > MESSAGE_BINARY || type.n > UINT16_MAX)
 		return -EUCLEAN;
 	if (payload == NULL && sqlite3_errcode(sqlite3_db_handle(stmt)) == SQLITE_NOMEM)
@@ -187,6 +188,22 @@ static int make_message(const struct sql_cursor *cur, struct message **ret)
 	return 0;
 }
 
+static int fetch(struct store_reader *r, const struct sql_cursor *cur, struct message **ret)
+{
+	sqlite3_stmt *stmt = connection_stmt(&r->c, SQL_MESSAGE_BY_SEQ);
+
+	if (stmt == NULL)
+		return connection_error(&r->c);
+	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)cur->at.seq);
+	int rc = sqlite3_step(stmt), error;
+	if (rc == SQLITE_ROW)
+		error = make_message(cur, stmt, ret);
+	else
+		error = rc == SQLITE_DONE ? -EUCLEAN : connection_error(&r->c);
+	sqlite3_reset(stmt);
+	return error;
+}
+
 static int read_rows(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
 {
 	struct merge_cursor *top;
@@ -195,14 +212,14 @@ static int read_rows(struct store_reader *r, struct store_read *q, store_row_fn 
 	while ((top = merge_top(&r->merge)) != NULL && n < q->row_max &&
 	       (n == 0 || bytes < q->byte_max)) {
 		struct sql_cursor *cur = container_of(top, struct sql_cursor, at);
-		struct message *m;
-		int rc = make_message(cur, &m);
+		struct message *m = NULL;
+		int rc = fetch(r, cur, &m);
 		if (rc != 0)
 			return rc;
 		n++;
 		bytes += m->payload_n;
 		row(arg, m);
-		rc = cursor_step(r, cur);
+		rc = cursor_step(r, cur, q->upto);
 		if (rc < 0)
 			return rc;
 		if (rc > 0)
@@ -222,16 +239,20 @@ static int read_page(struct store_reader *r, struct store_read *q, store_row_fn 
 		rc = range_start(r, &q->ranges[i], q->upto, &r->cursors[i]);
 	if (rc == 0)
 		rc = read_rows(r, q, row, arg);
-	for (size_t i = 0; i < q->range_n; i++) {
-		if (r->cursors[i].stmt != NULL)
-			pool_give(r, r->cursors[i].stmt);
-	}
 	if (!sqlite3_get_autocommit(r->c.db)) {
 		int end = connection_run_id(&r->c, SQL_COMMIT);
 		if (rc == 0)
 			rc = end;
 	}
 	return rc;
+}
+
+/* Twice what each channel gives to the page when all are equally busy. */
+static size_t look_ahead(const struct store_read *q)
+{
+	size_t n = q->range_n ? q->row_max / q->range_n * 2 : 1;
+
+	return n < 2 ? 2 : n > SEQS_MAX ? SEQS_MAX : n;
 }
 
 int sqlite_read(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
@@ -241,9 +262,8 @@ int sqlite_read(struct store_reader *r, struct store_read *q, store_row_fn *row,
 		r->cursors = xrealloc(r->cursors, q->range_n * sizeof(*r->cursors));
 		r->cursor_room = q->range_n;
 	}
-	if (q->range_n > 0)
-		memset(r->cursors, 0, q->range_n * sizeof(*r->cursors));
 	merge_reset(&r->merge, q->range_n);
+	r->look_ahead = look_ahead(q);
 	/* SQLite's numbers have 63 bits */
 	uint64_t upto = q->upto;
 	if (q->upto > INT64_MAX)

@@ -103,7 +103,7 @@ int schema_migrate(struct connection *c, const struct schema_step *steps, int n)
 	return rc;
 }
 
-/* --- verify ----------------------------------------------------------------------------------- */
+/* --- verify ---------------------------------------------------------------------------------- */
 
 #define SCHEMA_ROWS                                                         \
 	"SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema" \
@@ -155,7 +155,7 @@ int schema_verify(struct connection *c, const struct schema_step *steps, int ver
 	return rc;
 }
 
-/* --- create ----------------------------------------------------------------------------------- */
+/* --- create ---------------------------------------------------------------------------------- */
 
 static int fill_new(struct connection *c, const struct schema_step *steps, int n)
 {

@@ -129,8 +129,7 @@ static int channel_apply(struct trim_step *t, struct sql_channel *c, const struc
 	return rc;
 }
 
-/* --- too many -----------------------------------------------------------------------------------
- */
+/* --- too many -------------------------------------------------------------------------------- */
 
 static int trim_over(struct trim_step *t)
 {
@@ -148,8 +147,7 @@ static int trim_over(struct trim_step *t)
 	return rc;
 }
 
-/* --- too old ------------------------------------------------------------------------------------
- */
+/* --- too old --------------------------------------------------------------------------------- */
 
 static int due_channel(struct trim_step *t, struct sql_channel **ret)
 {
@@ -208,8 +206,7 @@ static int trim_due(struct trim_step *t)
 	}
 }
 
-/* --- unknown ------------------------------------------------------------------------------------
- */
+/* --- unknown --------------------------------------------------------------------------------- */
 
 static int sweep_channel(struct trim_step *t, struct sql_channel *c)
 {
@@ -285,8 +282,7 @@ static int sweep(struct trim_step *t)
 	return 0;
 }
 
-/* --- too large ----------------------------------------------------------------------------------
- */
+/* --- too large ------------------------------------------------------------------------------- */
 
 /* Note one message of the walk in its channel; the channel goes on the list at its first. */
 static int walk_row(sqlite3_stmt *stmt, struct sql_channel *c, struct sql_channel **list, size_t *n)
@@ -366,8 +362,7 @@ static int trim_namespace(struct trim_step *t, size_t i)
 	return rc;
 }
 
-/* --- the face -----------------------------------------------------------------------------------
- */
+/* --- the face -------------------------------------------------------------------------------- */
 
 int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n)
 {

@@ -26,8 +26,7 @@
 #define TRIM_MS        1000
 #define SIZES_MS       1000
 
-/* --- letters
- * -------------------------------------------------------------------------------------- */
+/* --- letters --------------------------------------------------------------------------------- */
 
 static void use_namespaces(struct history *h, struct namespaces_letter *nl)
 {
@@ -84,8 +83,7 @@ static void take_letters(struct history *h, int timeout_ms)
 	counters_set_global(COUNTER_APPEND_QUEUE, (int64_t)atomic_load(&h->append_bytes));
 }
 
-/* --- housekeeping
- * --------------------------------------------------------------------------------- */
+/* --- housekeeping ---------------------------------------------------------------------------- */
 
 static struct store_task *first_job(struct history *h)
 {
@@ -197,8 +195,7 @@ static int sleep_ms(const struct history *h)
 	return then > now ? (int)(then - now) : 0;
 }
 
-/* --- the thread
- * ----------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------ */
 
 void *writer_run(void *arg)
 {

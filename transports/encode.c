@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encode: wire formats of a message. DESIGN: the envelope's members before `data` are written into a small
- * array (their size is bounded: channel and content type are short), the payload's size in its embedding is computed,
- * and the frame is allocated once, at its exact size. JSON payloads are copied as the very bytes.
+ * encode: wire formats of a message. DESIGN: the envelope's members before `data` are written into
+ * a small array (their size is bounded: channel and content type are short), the payload's size in
+ * its embedding is computed, and the frame is allocated once, at its exact size. JSON payloads are
+ * copied as the very bytes.
  */
 #include "transports/encode.h"
 
@@ -14,7 +15,8 @@
 #include "base/utf8.h"
 #include "net/ws.h"
 
-/* type + channel (255 bytes, each at most escaped to 6) + ids + ts + content type (255, likewise) + names */
+/* type + channel (255 bytes, each at most escaped to 6) + ids + ts + content type (255, likewise) +
+ * names */
 #define HEAD_MAX 3400
 
 struct head {
@@ -171,7 +173,7 @@ struct frame *encode_ws_raw(const struct message *m, const struct epoch *e)
 	return f;
 }
 
-/* --- SSE --------------------------------------------------------------------------------------- */
+/* --- SSE ------------------------------------------------------------------------------------- */
 
 #define CHUNK_HEAD_MAX 20
 
@@ -254,7 +256,8 @@ static char *lines_write(char *out, struct slice s)
 }
 
 /* Writes the event around a body of body_n bytes and returns where the body goes. */
-static struct frame *sse_frame(const struct message *m, const struct epoch *e, size_t body_n, char **ret_body)
+static struct frame *sse_frame(const struct message *m, const struct epoch *e, size_t body_n,
+			       char **ret_body)
 {
 	char intro[ID_TEXT_MAX + 16], id[ID_TEXT_MAX], chunk[CHUNK_HEAD_MAX];
 	size_t intro_n;
@@ -292,13 +295,14 @@ struct frame *encode_sse_raw(const struct message *m, const struct epoch *e)
 	bool is_binary = m->kind == MESSAGE_BINARY;
 	char *p;
 
-	struct frame *f = sse_frame(m, e, is_binary ? base64_size(payload.n) : lines_size(payload), &p);
+	struct frame *f =
+		sse_frame(m, e, is_binary ? base64_size(payload.n) : lines_size(payload), &p);
 	p = is_binary ? base64_write(p, payload) : lines_write(p, payload);
 	put(p, "\n\n\r\n", 4);
 	return f;
 }
 
-/* --- control events ---------------------------------------------------------------------------- */
+/* --- control events -------------------------------------------------------------------------- */
 
 void json_add_message(struct buf *out, const struct message *m, const struct epoch *e)
 {
@@ -362,6 +366,6 @@ void json_add_goodbye(struct buf *out, enum close_reason reason, uint64_t delay_
 {
 	const struct close_reason_info *info = close_reason_info(reason);
 
-	buf_addf(out, "{\"type\":\"goodbye\",\"reason\":\"%s\",\"reconnect\":%s,\"delay_ms\":%llu}", info->text,
-		 info->may_reconnect ? "true" : "false", (unsigned long long)delay_ms);
+	buf_addf(out, "{\"type\":\"goodbye\",\"reason\":\"%s\",\"reconnect\":%s,\"delay_ms\":%llu}",
+		 info->text, info->may_reconnect ? "true" : "false", (unsigned long long)delay_ms);
 }

@@ -30,7 +30,8 @@ struct frame *sse_event(const char *event, struct slice json);
 
 /* JSON texts of control events, appended to out. ref: raw JSON of the client's ref, or empty. */
 void json_add_message(struct buf *out, const struct message *m, const struct epoch *e);
-void json_add_id(struct buf *out, const struct epoch *e, uint64_t seq); /* "epoch.seq" with quotes */
+void json_add_id(struct buf *out, const struct epoch *e,
+		 uint64_t seq); /* "epoch.seq" with quotes */
 void json_add_id_or_null(struct buf *out, const struct epoch *e, uint64_t seq); /* null for 0 */
 void json_add_gap(struct buf *out, const struct gap *g, const struct epoch *e);
 void json_add_fault(struct buf *out, struct slice ref, enum fault_id id, const char *message);

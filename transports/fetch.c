@@ -84,8 +84,8 @@ static int check(struct gateway *g, const struct fetch_request *r, struct fault 
 }
 
 struct fetch *fetch_start(struct gateway *g, const struct fetch_request *r,
-			  void (*done)(struct fetch *, struct slice, enum fault_id, const char *), void *owner,
-			  struct fault *fault)
+			  void (*done)(struct fetch *, struct slice, enum fault_id, const char *),
+			  void *owner, struct fault *fault)
 {
 	size_t limit = g->config->history_limit;
 
@@ -95,8 +95,10 @@ struct fetch *fetch_start(struct gateway *g, const struct fetch_request *r,
 	if (start.kind == START_NOW)
 		start.kind = START_ALL;
 	struct fetch *f = xcalloc(1, sizeof(*f));
-	*f = (struct fetch){.gateway = g, .done = done, .owner = owner, .point = start_resolve(g->hub, &start)};
-	bool can_show = start.since.n <= SINCE_SHOWN_MAX && utf8_is_valid(start.since.p, start.since.n);
+	*f = (struct fetch){
+		.gateway = g, .done = done, .owner = owner, .point = start_resolve(g->hub, &start)};
+	bool can_show =
+		start.since.n <= SINCE_SHOWN_MAX && utf8_is_valid(start.since.p, start.since.n);
 	f->since = xstrndup(can_show ? start.since.p : "", can_show ? start.since.n : 0);
 	f->asked_after = f->point.from;
 

@@ -8,7 +8,7 @@
 #include "transports/session.h"
 #include "transports/transport.h"
 
-/* --- routing ----------------------------------------------------------------------------------- */
+/* --- routing --------------------------------------------------------------------------------- */
 
 static const struct transport_ops *match_in(const struct transport_ops *const *table,
 					    const struct http_request *r)
@@ -32,7 +32,8 @@ static void refuse_method(struct http_exchange *x, unsigned methods)
 	for (size_t m = 0; m < ARRAY_LEN(names); m++) {
 		if (!(methods & METHOD_BIT(m)))
 			continue;
-		n += (size_t)snprintf(allow + n, sizeof(allow) - n, "%s%s", is_first ? "" : ", ", names[m]);
+		n += (size_t)snprintf(allow + n, sizeof(allow) - n, "%s%s", is_first ? "" : ", ",
+				      names[m]);
 		is_first = false;
 	}
 	snprintf(allow + n, sizeof(allow) - n, "\r\n");
@@ -53,7 +54,8 @@ void gateway_on_request(void *arg, struct http_exchange *x)
 	else if (!(t->methods & METHOD_BIT(r->method)))
 		refuse_method(x, t->methods);
 	else if (t->is_subscribing && g->is_draining)
-		http_respond_fault(x, FAULT_DRAINING, "Retry-After: 1\r\n", "this node goes down; try again");
+		http_respond_fault(x, FAULT_DRAINING, "Retry-After: 1\r\n",
+				   "this node goes down; try again");
 	else
 		t->open(g, x);
 }
@@ -62,19 +64,20 @@ size_t gateway_body_limit(void *arg, const struct http_request *r)
 {
 	struct gateway *g = arg;
 
-	if (http_param_get(r, "batch").p || slice_starts(http_header_get(r, "Content-Type"), "application/x-ndjson"))
+	if (http_param_get(r, "batch").p ||
+	    slice_starts(http_header_get(r, "Content-Type"), "application/x-ndjson"))
 		return g->config->batch_bytes;
 	return g->config->request_bytes;
 }
 
-/* --- all sessions at once ---------------------------------------------------------------------- */
+/* --- all sessions at once -------------------------------------------------------------------- */
 
 void gateway_drain(struct gateway *g, uint64_t spread_ms)
 {
 	struct session *s, *next;
 
 	g->is_draining = true;
-	LIST_FOREACH_SAFE(s, &g->sessions, link, next) {
+	LIST_FOREACH_SAFE (s, &g->sessions, link, next) {
 		uint64_t delay = spread_ms ? randombytes_uniform((uint32_t)spread_ms) : 0;
 
 		s->ops->goodbye(s, CLOSE_DRAIN, delay);
@@ -86,7 +89,7 @@ size_t gateway_kick(struct gateway *g, uint64_t conn_id, struct slice channel)
 	struct session *s, *next;
 	size_t n = 0;
 
-	LIST_FOREACH_SAFE(s, &g->sessions, link, next) {
+	LIST_FOREACH_SAFE (s, &g->sessions, link, next) {
 		if (conn_id && (!s->conn || s->conn->id != conn_id))
 			continue;
 		if (channel.n && !subscriber_has(&s->subscriber, channel))

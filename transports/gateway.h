@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gateway: one worker's front door: every HTTP request comes in here and is given to the transport that
- * says it is its own. Holds what transports need to know about their worker, and its sessions.
+ * gateway: one worker's front door: every HTTP request comes in here and is given to the transport
+ * that says it is its own. Holds what transports need to know about their worker, and its sessions.
  * Thread: the worker's.
  */
 #ifndef TRANSPORTS_GATEWAY_H
@@ -45,7 +45,8 @@ struct gateway {
 	bool is_draining;
 	LIST_HEAD(session_list, session) sessions;
 	size_t session_n;
-	/* The process's own requests (health, metrics, admin …); asked before the transports. NULL-terminated. */
+	/* The process's own requests (health, metrics, admin …); asked before the transports.
+	 * NULL-terminated. */
 	const struct transport_ops *const *extra;
 	void *extra_arg;
 };
@@ -54,8 +55,8 @@ struct gateway {
 void gateway_on_request(void *arg, struct http_exchange *x);
 size_t gateway_body_limit(void *arg, const struct http_request *r);
 
-/* The node goes down: no new subscriptions, every session is told to come back elsewhere after a delay of its own, spread
- * over spread_ms, and ended; waiting polls are answered. */
+/* The node goes down: no new subscriptions, every session is told to come back elsewhere after a
+ * delay of its own, spread over spread_ms, and ended; waiting polls are answered. */
 void gateway_drain(struct gateway *g, uint64_t spread_ms);
 /* End sessions of this connection id (0: any) and channel (n == 0: any). Return how many. */
 size_t gateway_kick(struct gateway *g, uint64_t conn_id, struct slice channel);

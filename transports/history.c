@@ -17,7 +17,8 @@ static void on_fetched(struct fetch *f, struct slice members, enum fault_id faul
 	buf_add_char(&b, '{');
 	buf_add_slice(&b, members);
 	buf_add_char(&b, '}');
-	http_respond(x, 200, "application/json", "Cache-Control: private, no-cache\r\n", buf_slice(&b));
+	http_respond(x, 200, "application/json", "Cache-Control: private, no-cache\r\n",
+		     buf_slice(&b));
 	buf_fini(&b);
 }
 
@@ -26,8 +27,8 @@ static void on_abort(struct http_exchange *x)
 	fetch_cancel(http_exchange_owner(x));
 }
 
-static int parse(struct gateway *g, const struct http_request *r, struct subscribe_params *params, uint64_t *ret_limit,
-		 struct fault *fault)
+static int parse(struct gateway *g, const struct http_request *r, struct subscribe_params *params,
+		 uint64_t *ret_limit, struct fault *fault)
 {
 	int rc = param_u64(r, "limit", UINT32_MAX, ret_limit, fault);
 
@@ -37,7 +38,8 @@ static int parse(struct gateway *g, const struct http_request *r, struct subscri
 		return rc;
 	if (params->channel_n == 1)
 		return 0;
-	rc = fault_set(fault, params->channel_n ? FAULT_BAD_PARAMETER : FAULT_NO_CHANNEL, "name one channel: ?channel=NAME");
+	rc = fault_set(fault, params->channel_n ? FAULT_BAD_PARAMETER : FAULT_NO_CHANNEL,
+		       "name one channel: ?channel=NAME");
 	subscribe_params_fini(params);
 	return rc;
 }
@@ -51,8 +53,10 @@ static void open_history(struct gateway *g, struct http_exchange *x)
 	uint64_t limit = 0;
 
 	if (parse(g, r, &params, &limit, &fault) == 0) {
-		struct fetch_request request = {
-			.channel = params.channels[0], .start = params.start, .limit = limit, .is_admin = r->is_admin};
+		struct fetch_request request = {.channel = params.channels[0],
+						.start = params.start,
+						.limit = limit,
+						.is_admin = r->is_admin};
 
 		f = fetch_start(g, &request, on_fetched, x, &fault);
 		subscribe_params_fini(&params);

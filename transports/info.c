@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* info: GET /v1/info, and the hello that streams begin with: what this server is and what it allows. */
+/* info: GET /v1/info, and the hello that streams begin with: what this server is and what it
+ * allows. */
 #include "transports/encode.h"
 #include "transports/hello.h"
 #include "transports/transport.h"
@@ -7,10 +8,12 @@
 void json_add_limits(struct buf *out, const struct gateway_config *cfg)
 {
 	buf_addf(out,
-		 "{\"channel_bytes\":255,\"message_bytes\":%zu,\"channels\":%zu,\"request_bytes\":%zu,"
+		 "{\"channel_bytes\":255,\"message_bytes\":%zu,\"channels\":%zu,\"request_bytes\":%"
+		 "zu,"
 		 "\"poll_wait\":%llu,\"history_limit\":%zu,\"last\":%u}",
 		 cfg->message_bytes, cfg->channels_per_subscription, cfg->request_bytes,
-		 (unsigned long long)(cfg->poll_wait_max_ms / 1000), cfg->history_limit, cfg->last_limit);
+		 (unsigned long long)(cfg->poll_wait_max_ms / 1000), cfg->history_limit,
+		 cfg->last_limit);
 }
 
 void json_add_hello(struct buf *out, const struct session *s, uint64_t cursor)
@@ -37,7 +40,8 @@ static void info_open(struct gateway *g, struct http_exchange *x)
 	struct buf b = {0};
 
 	buf_addf(&b,
-		 "{\"name\":\"holdfast\",\"version\":\"" HOLDFAST_VERSION "\",\"protocol\":1,\"epoch\":\"%s\","
+		 "{\"name\":\"holdfast\",\"version\":\"" HOLDFAST_VERSION
+		 "\",\"protocol\":1,\"epoch\":\"%s\","
 		 "\"transports\":[\"websocket\",\"sse\",\"longpoll\",\"shortpoll\"],\"limits\":",
 		 g->hub->epoch.text);
 	json_add_limits(&b, g->config);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* params: reading queries. Unknown parameters are ignored, known ones with a bad value are refused and named. */
+/* params: reading queries. Unknown parameters are ignored, known ones with a bad value are refused
+ * and named. */
 #include "transports/params.h"
 
 #include <stdlib.h>
@@ -7,7 +8,8 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 
-int param_u64(const struct http_request *r, const char *name, uint64_t max, uint64_t *ret, struct fault *fault)
+int param_u64(const struct http_request *r, const char *name, uint64_t max, uint64_t *ret,
+	      struct fault *fault)
 {
 	struct slice v = http_param_get(r, name);
 	uint64_t n = 0;
@@ -24,7 +26,8 @@ int param_u64(const struct http_request *r, const char *name, uint64_t max, uint
 	*ret = n;
 	return 0;
 bad:
-	return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: a whole number from 0 to %llu is expected", name,
+	return fault_set(fault, FAULT_BAD_PARAMETER,
+			 "%s=%s: a whole number from 0 to %llu is expected", name,
 			 log_value_n(v.p, v.n), (unsigned long long)max);
 }
 
@@ -46,10 +49,12 @@ int param_bool(const struct http_request *r, const char *name, bool *ret, struct
 			*ret = false;
 			return 0;
 		}
-	return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: 1 or 0 is expected", name, log_value_n(v.p, v.n));
+	return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: 1 or 0 is expected", name,
+			 log_value_n(v.p, v.n));
 }
 
-int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms, struct fault *fault)
+int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
+		  struct fault *fault)
 {
 	struct slice v = http_param_get(r, name);
 	uint64_t ms = 0, unit = 1000;
@@ -63,7 +68,8 @@ int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_
 		for (i++; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
 			ms += (uint64_t)(v.p[i] - '0') * (unit /= 10);
 	if (v.n == 0 || i != v.n)
-		return fault_set(fault, FAULT_BAD_PARAMETER, "%s=%s: seconds are expected, such as 25 or 0.5", name,
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "%s=%s: seconds are expected, such as 25 or 0.5", name,
 				 log_value_n(v.p, v.n));
 	*ret_ms = ms;
 	return 0;
@@ -100,8 +106,8 @@ static struct slice etag_of(struct slice v)
 	return end ? slice_make(v.p + 1, (size_t)(end - v.p - 1)) : slice_str("");
 }
 
-static int parse_start(const struct http_request *r, uint32_t last_max, bool use_last_event_id, struct subscribe_params *ret,
-		       struct fault *fault)
+static int parse_start(const struct http_request *r, uint32_t last_max, bool use_last_event_id,
+		       struct subscribe_params *ret, struct fault *fault)
 {
 	struct slice since = http_param_get(r, "since");
 	uint64_t last = 0;
@@ -118,14 +124,16 @@ static int parse_start(const struct http_request *r, uint32_t last_max, bool use
 	else if (http_param_get(r, "last").p)
 		ret->start = (struct start){.kind = START_LAST, .last = (uint32_t)last};
 	else if (!use_last_event_id && etag_of(http_header_get(r, "If-None-Match")).n)
-		ret->start = (struct start){START_AFTER, etag_of(http_header_get(r, "If-None-Match")), 0};
+		ret->start = (struct start){START_AFTER,
+					    etag_of(http_header_get(r, "If-None-Match")), 0};
 	else
 		ret->start = (struct start){.kind = START_NOW};
 	return 0;
 }
 
-int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg, bool use_last_event_id,
-			   struct subscribe_params *ret, struct fault *fault)
+int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg,
+			   bool use_last_event_id, struct subscribe_params *ret,
+			   struct fault *fault)
 {
 	struct slice format = http_param_get(r, "format");
 
@@ -138,7 +146,8 @@ int subscribe_params_parse(const struct http_request *r, const struct gateway_co
 	if (rc == 0 && format.p) {
 		ret->is_raw = slice_eq_str(format, "raw");
 		if (!ret->is_raw && !slice_eq_str(format, "json"))
-			rc = fault_set(fault, FAULT_BAD_PARAMETER, "format=%s: raw or json is expected",
+			rc = fault_set(fault, FAULT_BAD_PARAMETER,
+				       "format=%s: raw or json is expected",
 				       log_value_n(format.p, format.n));
 	}
 	if (rc)

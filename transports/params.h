@@ -19,16 +19,21 @@ struct subscribe_params {
 	bool has_since;    /* since or Last-Event-ID was given in the request itself */
 };
 
-/* Return 0, or negative with fault filled: FAULT_BAD_PARAMETER, FAULT_TOO_MANY_CHANNELS. use_last_event_id: SSE and WebSocket. */
-int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg, bool use_last_event_id,
-			   struct subscribe_params *ret, struct fault *fault);
+/* Return 0, or negative with fault filled: FAULT_BAD_PARAMETER, FAULT_TOO_MANY_CHANNELS.
+ * use_last_event_id: SSE and WebSocket. */
+int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg,
+			   bool use_last_event_id, struct subscribe_params *ret,
+			   struct fault *fault);
 void subscribe_params_fini(struct subscribe_params *p);
 
-/* A whole number ≤ max. Return 0 and *ret (unchanged when the parameter is absent), or negative with fault. */
-int param_u64(const struct http_request *r, const char *name, uint64_t max, uint64_t *ret, struct fault *fault);
+/* A whole number ≤ max. Return 0 and *ret (unchanged when the parameter is absent), or negative
+ * with fault. */
+int param_u64(const struct http_request *r, const char *name, uint64_t max, uint64_t *ret,
+	      struct fault *fault);
 /* 1, true, yes, on, or the name alone; 0, false, no, off. */
 int param_bool(const struct http_request *r, const char *name, bool *ret, struct fault *fault);
 /* Seconds with an optional fraction, as milliseconds. */
-int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms, struct fault *fault);
+int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
+		  struct fault *fault);
 
 #endif

@@ -2,11 +2,12 @@
 /*
  * poll: collects what history and the hub hand over, and answers once.
  *
- *   poll_open ─▶ COLLECTING ──caught up, nothing there, waits──▶ WAITING ──a message──▶ answer at the end of the turn
- *                    └──full, or caught up with something, or does not wait──▶ answer     (or after poll_batch_ms)
+ *   poll_open ─▶ COLLECTING ── full, or caught up with something, or does not wait ──▶ answer
+ *                    └── caught up, nothing there ─▶ WAITING ── a message, or time is up ──▶ answer
  *
- * The answer is always sent from an end-of-turn task or a timer, never from inside a subscriber callback. Items are the frames
- * of FORMAT_JSON, shared by all polls; only commas, head and tail are a poll's own.
+ * The answer is always sent from an end-of-turn task or a timer, never from inside a subscriber
+ * callback. Items are the frames of FORMAT_JSON, shared by all polls; only commas, head and tail
+ * are a poll's own.
  */
 #include "transports/poll.h"
 
@@ -24,13 +25,13 @@ struct poll {
 	struct http_exchange *exchange;
 	struct loop_timer timer; /* end of the wait, or of the burst */
 	struct loop_task answer;
-	struct buf gaps;         /* JSON, separated by commas */
+	struct buf gaps; /* JSON, separated by commas */
 	struct frame **items;
 	size_t item_n, item_room, item_bytes;
-	uint64_t match_seq;      /* If-None-Match, when has_match */
+	uint64_t match_seq; /* If-None-Match, when has_match */
 	enum fault_id fault;
 	bool waits, has_match, is_caught_up, is_full, is_bursting;
-	bool is_shareable;       /* depends on the URL alone, of public channels */
+	bool is_shareable; /* depends on the URL alone, of public channels */
 };
 
 static struct poll *poll_of(struct subscriber *sub)
@@ -43,7 +44,7 @@ static void answer_soon(struct poll *p)
 	loop_at_end(p->session.gateway->loop, &p->answer);
 }
 
-/* --- subscriber_ops ---------------------------------------------------------------------------- */
+/* --- subscriber_ops -------------------------------------------------------------------------- */
 
 static int poll_send(struct subscriber *sub, struct frame *f)
 {
@@ -127,7 +128,7 @@ static const struct subscriber_ops short_subscriber = {
 	.failed = poll_failed,
 };
 
-/* --- end --------------------------------------------------------------------------------------- */
+/* --- end ------------------------------------------------------------------------------------- */
 
 static void poll_free(void *arg)
 {
@@ -156,7 +157,7 @@ static void on_abort(struct http_exchange *x)
 	close_poll(http_exchange_owner(x), CLOSE_CLIENT_GONE);
 }
 
-/* --- answering --------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------- */
 
 static bool is_not_modified(const struct poll *p, uint64_t cursor)
 {
@@ -227,7 +228,8 @@ static void answer(struct poll *p, enum close_reason reason)
 	}
 	bool is_same = is_not_modified(p, cursor);
 	id_format(id, &g->hub->epoch, is_same ? p->match_seq : cursor);
-	snprintf(headers, sizeof(headers), "ETag: \"%s\"\r\nCache-Control: %s\r\n", id, cache_control(p));
+	snprintf(headers, sizeof(headers), "ETag: \"%s\"\r\nCache-Control: %s\r\n", id,
+		 cache_control(p));
 	if (is_same)
 		http_respond(p->exchange, 304, NULL, headers, slice_str(""));
 	else
@@ -254,7 +256,7 @@ static void poll_goodbye(struct session *session, enum close_reason reason, uint
 
 static const struct session_ops poll_session = {.goodbye = poll_goodbye};
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 bool poll_match(const struct http_request *r, bool *ret_waits)
 {
@@ -283,12 +285,12 @@ static void take_match(struct poll *p, const struct http_request *r)
 		v = slice_skip(v, 2);
 	if (v.n < 2 || v.p[0] != '"' || v.p[v.n - 1] != '"')
 		return;
-	p->has_match = id_parse(slice_make(v.p + 1, v.n - 2), &p->session.gateway->hub->epoch, &p->match_seq) ==
-		       ID_VALID;
+	p->has_match = id_parse(slice_make(v.p + 1, v.n - 2), &p->session.gateway->hub->epoch,
+				&p->match_seq) == ID_VALID;
 }
 
-static struct poll *poll_new(struct gateway *g, struct http_exchange *x, const struct subscribe_params *params,
-			     bool waits)
+static struct poll *poll_new(struct gateway *g, struct http_exchange *x,
+			     const struct subscribe_params *params, bool waits)
 {
 	const struct http_request *r = http_exchange_request(x);
 	struct poll *p = xcalloc(1, sizeof(*p));
@@ -300,7 +302,8 @@ static struct poll *poll_new(struct gateway *g, struct http_exchange *x, const s
 	session_start(&p->session, g, http_exchange_conn(x), &poll_session,
 		      waits ? &long_subscriber : &short_subscriber);
 	take_match(p, r);
-	/* A start taken from If-None-Match is not part of the URL that a shared cache would go by. */
+	/* A start taken from If-None-Match is not part of the URL that a shared cache would go by.
+	 */
 	p->is_shareable = all_public(g, params) && !r->is_admin &&
 			  (params->has_since || params->start.kind != START_AFTER);
 	http_exchange_set(x, p, on_abort);
@@ -322,7 +325,8 @@ static int parse(struct gateway *g, const struct http_request *r, struct subscri
 	if (params->channel_n == 0)
 		rc = fault_set(fault, FAULT_NO_CHANNEL, "name at least one channel: ?channel=NAME");
 	if (rc == 0)
-		rc = subscriber_check(g->hub, params->channels, params->channel_n, 0, r->is_admin, fault);
+		rc = subscriber_check(g->hub, params->channels, params->channel_n, 0, r->is_admin,
+				      fault);
 	if (rc)
 		subscribe_params_fini(params);
 	return rc;
@@ -344,8 +348,8 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 		loop_timer_set(g->loop, &p->timer, wait_ms);
 		http_exchange_wait(x);
 	}
-	if (subscriber_add(&p->session.subscriber, params.channels, params.channel_n, &params.start, r->is_admin,
-			   &fault) != 0)
+	if (subscriber_add(&p->session.subscriber, params.channels, params.channel_n, &params.start,
+			   r->is_admin, &fault) != 0)
 		p->fault = fault.id;
 	subscribe_params_fini(&params);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * publish: POST /v1/publish. One message, or a batch: lines, NDJSON, or a JSON array. The answer is sent when the log
- * has taken it. If the client goes meanwhile the message is published all the same; nobody reads the receipt.
+ * publish: POST /v1/publish. One message, or a batch: lines, NDJSON, or a JSON array. The answer is
+ * sent when the log has taken it. If the client goes meanwhile the message is published all the
+ * same; nobody reads the receipt.
  */
 #include "broker/publish.h"
 
@@ -52,7 +53,8 @@ static int split_add(struct split *s, struct slice type, struct slice payload, s
 	return rc;
 }
 
-static int split_lines(struct split *s, struct slice type, struct slice body, bool skip_empty, struct fault *fault)
+static int split_lines(struct split *s, struct slice type, struct slice body, bool skip_empty,
+		       struct fault *fault)
 {
 	while (body.n) {
 		const char *lf = memchr(body.p, '\n', body.n);
@@ -76,7 +78,8 @@ static int split_array(struct split *s, struct slice body, struct fault *fault)
 	size_t at, pos = 0;
 
 	if (!json_is_valid(body, &at))
-		return fault_set(fault, FAULT_BAD_JSON, "the batch is not valid JSON: byte %zu of %zu is wrong", at,
+		return fault_set(fault, FAULT_BAD_JSON,
+				 "the batch is not valid JSON: byte %zu of %zu is wrong", at,
 				 body.n);
 	if (json_type_of(body) != JSON_ARRAY)
 		return fault_set(fault, FAULT_BAD_JSON, "batch=array: a JSON array is expected");
@@ -104,7 +107,8 @@ static int batch_kind(const struct http_request *r, enum batch_kind *ret, struct
 	return 0;
 }
 
-static int split_body(const struct http_request *r, enum batch_kind kind, struct split *s, struct fault *fault)
+static int split_body(const struct http_request *r, enum batch_kind kind, struct split *s,
+		      struct fault *fault)
 {
 	struct slice type = http_header_get(r, "Content-Type");
 	int rc = 0;
@@ -127,7 +131,7 @@ static int split_body(const struct http_request *r, enum batch_kind kind, struct
 	return rc;
 }
 
-/* --- the receipt ------------------------------------------------------------------------------- */
+/* --- the receipt ----------------------------------------------------------------------------- */
 
 static void on_receipt(struct append *a)
 {
@@ -141,14 +145,15 @@ static void on_receipt(struct append *a)
 		http_exchange_set(p->exchange, NULL, NULL);
 		if (a->error) {
 			count_inc(g->counters, COUNTER_PUBLISH_REFUSED);
-			http_respond_fault(p->exchange, publish_fault_of(a->error), "Retry-After: 1\r\n", "%s",
+			http_respond_fault(p->exchange, publish_fault_of(a->error),
+					   "Retry-After: 1\r\n", "%s",
 					   publish_fault_text(a->error));
 		} else {
 			buf_add_char(&b, '{');
 			receipt_add(&b, g->hub, a, p->is_batch);
 			buf_add_char(&b, '}');
-			http_respond(p->exchange, 200, "application/json", "Cache-Control: no-store\r\n",
-				     buf_slice(&b));
+			http_respond(p->exchange, 200, "application/json",
+				     "Cache-Control: no-store\r\n", buf_slice(&b));
 		}
 		buf_fini(&b);
 		free(p);
@@ -164,7 +169,7 @@ static void on_abort(struct http_exchange *x)
 	free(p);
 }
 
-/* --- the request ------------------------------------------------------------------------------- */
+/* --- the request ----------------------------------------------------------------------------- */
 
 /* What the contract names and this version does not keep is refused, not ignored. */
 static int check_supported(const struct http_request *r, struct fault *fault)
@@ -173,12 +178,13 @@ static int check_supported(const struct http_request *r, struct fault *fault)
 		return fault_set(fault, FAULT_NOT_SUPPORTED,
 				 "Idempotency-Key is not kept by this version; leave it out");
 	if (http_param_get(r, "ttl").p)
-		return fault_set(fault, FAULT_NOT_SUPPORTED, "ttl is not kept by this version; leave it out");
+		return fault_set(fault, FAULT_NOT_SUPPORTED,
+				 "ttl is not kept by this version; leave it out");
 	return 0;
 }
 
-static int parse(const struct http_request *r, struct publish_request *ret, enum batch_kind *ret_kind,
-		 struct split *split, struct fault *fault)
+static int parse(const struct http_request *r, struct publish_request *ret,
+		 enum batch_kind *ret_kind, struct split *split, struct fault *fault)
 {
 	int rc = check_supported(r, fault);
 
@@ -195,7 +201,8 @@ static int parse(const struct http_request *r, struct publish_request *ret, enum
 	for (size_t i = 0; i < r->param_n; i++)
 		channels += slice_eq_str(r->params[i].name, "channel");
 	if (channels > 1)
-		return fault_set(fault, FAULT_BAD_PARAMETER, "a publish goes to one channel, %zu were named", channels);
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "a publish goes to one channel, %zu were named", channels);
 	ret->is_admin = r->is_admin;
 	return split_body(r, *ret_kind, split, fault);
 }
@@ -224,7 +231,8 @@ static void publish_open(struct gateway *g, struct http_exchange *x)
 		http_exchange_set(x, p, on_abort);
 	} else {
 		free(p);
-		http_respond_fault(x, fault.id, fault_status(fault.id) == 503 ? "Retry-After: 1\r\n" : "", "%s",
+		http_respond_fault(x, fault.id,
+				   fault_status(fault.id) == 503 ? "Retry-After: 1\r\n" : "", "%s",
 				   fault.message);
 	}
 	split_fini(&split);

@@ -6,8 +6,9 @@
 #include "base/buf.h"
 #include "broker/hub.h"
 
-/* The members of the receipt, without braces: `"id":…,"channel":…,"durability":…,"duplicate":false,"subscribers":N`; for
- * a batch `"ids":[…],` comes first. */
+/* The members of the receipt, without braces:
+ * `"id":…,"channel":…,"durability":…,"duplicate":false,"subscribers":N`; for a batch `"ids":[…],`
+ * comes first. */
 void receipt_add(struct buf *out, struct hub *h, const struct append *a, bool is_batch);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* session: the common part of all subscribing transports. What differs between them is in their own files. */
+/* session: the common part of all subscribing transports. What differs between them is in their own
+ * files. */
 #include "transports/session.h"
 
 #include <errno.h>
@@ -15,8 +16,8 @@ static const enum counter_id session_gauges[KIND_COUNT] = {
 	[KIND_SHORTPOLL] = COUNTER_SESSIONS_SHORTPOLL,
 };
 
-void session_start(struct session *s, struct gateway *g, struct conn *c, const struct session_ops *ops,
-		   const struct subscriber_ops *sub_ops)
+void session_start(struct session *s, struct gateway *g, struct conn *c,
+		   const struct session_ops *ops, const struct subscriber_ops *sub_ops)
 {
 	s->magic = SESSION_MAGIC;
 	s->gateway = g;
@@ -37,16 +38,19 @@ static void log_end(const struct session *s, enum close_reason reason)
 	char peer[64] = "-";
 
 	/* A poll is a session of one request: its line is for debugging. */
-	enum log_level level = kind == KIND_WEBSOCKET || kind == KIND_SSE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+	enum log_level level =
+		kind == KIND_WEBSOCKET || kind == KIND_SSE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
 	if (!s->gateway->config->log_sessions || !log_enabled(level))
 		return;
 	if (s->conn)
 		conn_peer_text(s->conn, peer);
 	log_line(level, "session",
-		 "id=%llu transport=%s peer=%s reason=%s channels=%u sent=%llu in_bytes=%llu out_bytes=%llu "
+		 "id=%llu transport=%s peer=%s reason=%s channels=%u sent=%llu in_bytes=%llu "
+		 "out_bytes=%llu "
 		 "duration_ms=%llu",
 		 s->conn ? (unsigned long long)s->conn->id : 0ull, subscriber_kind_name(kind), peer,
-		 close_reason_info(reason)->text, s->subscriber.channel_n, (unsigned long long)s->sent,
+		 close_reason_info(reason)->text, s->subscriber.channel_n,
+		 (unsigned long long)s->sent,
 		 s->conn ? (unsigned long long)s->conn->in_total : 0ull,
 		 s->conn ? (unsigned long long)s->conn->out_total : 0ull,
 		 (unsigned long long)(loop_now_ms(s->gateway->loop) - s->opened_ms));
@@ -66,8 +70,8 @@ void session_end(struct session *s, enum close_reason reason)
 	s->conn = NULL;
 }
 
-/* Derived, so that it takes no memory per session; the hash is keyed (base/map.h), so it can not be guessed from the
- * connection's number. */
+/* Derived, so that it takes no memory per session; the hash is keyed (base/map.h), so it can not be
+ * guessed from the connection's number. */
 void session_name(const struct session *s, char out[17])
 {
 	uint64_t words[2] = {s->conn->id, s->opened_ms};

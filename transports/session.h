@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session: what all subscribing transports share: a subscriber on a connection, its place in the gateway's list, its
- * counters, and its one log line at the end. Embedded as the first member of each transport's own struct.
+ * session: what all subscribing transports share: a subscriber on a connection, its place in the
+ * gateway's list, its counters, and its one log line at the end. Embedded as the first member of
+ * each transport's own struct.
  *
- * life: session_start → subscriber callbacks … → session_end (from the transport's one closing place) → freed at the
- * end of the turn by the transport.
+ * life: session_start → subscriber callbacks … → session_end (from the transport's one closing
+ * place) → freed at the end of the turn by the transport.
  * Thread: the worker's.
  */
 #ifndef TRANSPORTS_SESSION_H
@@ -26,15 +27,15 @@ struct session {
 	bool is_listed;
 	struct gateway *gateway;
 	const struct session_ops *ops;
-	struct conn *conn;   /* NULL once gone */
+	struct conn *conn; /* NULL once gone */
 	struct subscriber subscriber;
 	uint64_t opened_ms;
-	uint64_t sent;       /* messages handed to the connection */
+	uint64_t sent; /* messages handed to the connection */
 	LIST_ENTRY(session) link;
 };
 
-void session_start(struct session *s, struct gateway *g, struct conn *c, const struct session_ops *ops,
-		   const struct subscriber_ops *sub_ops);
+void session_start(struct session *s, struct gateway *g, struct conn *c,
+		   const struct session_ops *ops, const struct subscriber_ops *sub_ops);
 /* Leave all channels and lists, count and log. Idempotent. */
 void session_end(struct session *s, enum close_reason reason);
 

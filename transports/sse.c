@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sse: Server-Sent Events (WHATWG HTML, section 9.2). A subscription is a GET whose answer never ends: first `retry:`
- * and hello, then messages with their ids, a heartbeat when nothing else was sent for a while, goodbye at the end.
- * Frames are chunks of the chunked coding, so that all HTTP/1.1 sessions share them; an HTTP/1.0 client gets the
- * content of the chunks.
+ * sse: Server-Sent Events (WHATWG HTML, section 9.2). A subscription is a GET whose answer never
+ * ends: first `retry:` and hello, then messages with their ids, a heartbeat when nothing else was
+ * sent for a while, goodbye at the end. Frames are chunks of the chunked coding, so that all
+ * HTTP/1.1 sessions share them; an HTTP/1.0 client gets the content of the chunks.
  *
  * life: sse_open (checks; waits for its turn on the connection) → on_ready (stream) → on_closed.
  */
@@ -48,7 +48,7 @@ static void send_chunk(struct sse *s, struct frame *chunk)
 	frame_unref(chunk);
 }
 
-/* --- subscriber_ops ---------------------------------------------------------------------------- */
+/* --- subscriber_ops -------------------------------------------------------------------------- */
 
 static int sse_send(struct subscriber *sub, struct frame *f)
 {
@@ -71,7 +71,8 @@ static void sse_opened(struct subscriber *sub, uint64_t cursor)
 	struct sse *s = sse_of(sub);
 	struct buf b = {0};
 
-	buf_addf(&b, "retry: %llu\n\n", (unsigned long long)s->session.gateway->config->sse_retry_ms);
+	buf_addf(&b, "retry: %llu\n\n",
+		 (unsigned long long)s->session.gateway->config->sse_retry_ms);
 	send_chunk(s, sse_chunk(buf_slice(&b)));
 	buf_clear(&b);
 	json_add_hello(&b, &s->session, cursor);
@@ -93,7 +94,8 @@ static void end(struct sse *s, enum close_reason reason, uint64_t delay_ms)
 	struct buf b = {0};
 
 	buf_addf(&b, "retry: %llu\n\n",
-		 (unsigned long long)(delay_ms ? delay_ms : s->session.gateway->config->sse_retry_ms));
+		 (unsigned long long)(delay_ms ? delay_ms
+					       : s->session.gateway->config->sse_retry_ms));
 	send_chunk(s, sse_chunk(buf_slice(&b)));
 	buf_clear(&b);
 	json_add_goodbye(&b, reason, delay_ms);
@@ -132,7 +134,7 @@ static const struct subscriber_ops sse_raw_subscriber = {
 	.failed = sse_failed,
 };
 
-/* --- session ----------------------------------------------------------------------------------- */
+/* --- session --------------------------------------------------------------------------------- */
 
 static void sse_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
 {
@@ -153,7 +155,8 @@ static void on_heartbeat(struct loop_timer *t)
 		return;
 	}
 	/* The comment is for proxies, the event for browser code, which can not see comments. */
-	buf_addf(&b, ": heartbeat\nevent: heartbeat\ndata: {\"type\":\"heartbeat\",\"ts\":%lld}\n\n",
+	buf_addf(&b,
+		 ": heartbeat\nevent: heartbeat\ndata: {\"type\":\"heartbeat\",\"ts\":%lld}\n\n",
 		 (long long)clock_wall_ms());
 	send_chunk(s, sse_chunk(buf_slice(&b)));
 	buf_fini(&b);
@@ -161,7 +164,7 @@ static void on_heartbeat(struct loop_timer *t)
 	loop_timer_set(g->loop, t, g->config->heartbeat_ms);
 }
 
-/* --- connection -------------------------------------------------------------------------------- */
+/* --- connection ------------------------------------------------------------------------------ */
 
 static size_t on_input(struct conn *c, struct slice bytes)
 {
@@ -194,7 +197,7 @@ static void on_closed(struct conn *c, enum close_reason reason)
 static const struct conn_ops sse_conn = {
 	.on_input = on_input, .on_eof = on_eof, .on_drain = on_drain, .on_closed = on_closed};
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 static void start_free(struct sse_start *st)
 {
@@ -215,8 +218,8 @@ static void begin_stream(struct sse *s, struct sse_start *st)
 	if (g->config->heartbeat_ms)
 		loop_timer_set(g->loop, &s->heartbeat, g->config->heartbeat_ms);
 	/* Checked before; only the options may have changed since. */
-	if (subscriber_add(&s->session.subscriber, st->params.channels, st->params.channel_n, &st->params.start,
-			   s->is_admin, &fault) != 0)
+	if (subscriber_add(&s->session.subscriber, st->params.channels, st->params.channel_n,
+			   &st->params.start, s->is_admin, &fault) != 0)
 		end(s, CLOSE_KICKED, 0);
 	else if (g->is_draining)
 		end(s, CLOSE_DRAIN, 0);
@@ -238,7 +241,8 @@ static void on_ready(struct http_exchange *x)
 	if (!s->is_plain)
 		buf_add_str(&head, "Transfer-Encoding: chunked\r\n");
 	buf_add_str(&head, "\r\n");
-	/* The request dies with the exchange: what the params point to must be kept until the subscription stands. */
+	/* The request dies with the exchange: what the params point to must be kept until the
+	 * subscription stands. */
 	struct conn *c = http_exchange_conn(x);
 	loop_timer_init(&s->heartbeat, on_heartbeat);
 	s->active_ms = loop_now_ms(g->loop);
@@ -261,9 +265,11 @@ static void sse_open(struct gateway *g, struct http_exchange *x)
 	st->gateway = g;
 	int rc = subscribe_params_parse(r, g->config, true, &st->params, &fault);
 	if (rc == 0 && st->params.channel_n == 0)
-		rc = fault_set(&fault, FAULT_NO_CHANNEL, "name at least one channel: ?channel=NAME");
+		rc = fault_set(&fault, FAULT_NO_CHANNEL,
+			       "name at least one channel: ?channel=NAME");
 	if (rc == 0)
-		rc = subscriber_check(g->hub, st->params.channels, st->params.channel_n, 0, r->is_admin, &fault);
+		rc = subscriber_check(g->hub, st->params.channels, st->params.channel_n, 0,
+				      r->is_admin, &fault);
 	if (rc) {
 		http_respond_fault(x, fault.id, "", "%s", fault.message);
 		start_free(st);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * transport: one way to talk to the broker over HTTP: which requests are its own, and what it does with them. One file
- * each, one `const struct transport_ops`, one line in registry.c. Subscribing transports (websocket, sse, longpoll, shortpoll)
- * build on session.h; the others (publish, history, info) answer and are done.
+ * transport: one way to talk to the broker over HTTP: which requests are its own, and what it does
+ * with them. One file each, one `const struct transport_ops`, one line in registry.c. Subscribing
+ * transports (websocket, sse, longpoll, shortpoll) build on session.h; the others (publish,
+ * history, info) answer and are done.
  * Thread: the worker's.
  */
 #ifndef TRANSPORTS_TRANSPORT_H
@@ -17,7 +18,7 @@
 
 struct transport_ops {
 	const char *name;
-	unsigned methods;  /* METHOD_BITs it answers; others are refused with 405 */
+	unsigned methods;    /* METHOD_BITs it answers; others are refused with 405 */
 	bool is_subscribing; /* refused while the node drains */
 	/* Is this request mine? Path and headers only, not the method. */
 	bool (*match)(const struct http_request *r);
@@ -28,7 +29,7 @@ struct transport_ops {
 /* In the order in which they are asked; NULL-terminated. */
 extern const struct transport_ops *const transport_registry[];
 
-extern const struct transport_ops websocket_transport, sse_transport, longpoll_transport, shortpoll_transport,
-	publish_transport, history_transport, info_transport;
+extern const struct transport_ops websocket_transport, sse_transport, longpoll_transport,
+	shortpoll_transport, publish_transport, history_transport, info_transport;
 
 #endif

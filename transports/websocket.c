@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * websocket: sessions over WebSocket. The protocol itself is in net/ws.c, what clients can ask in ws_commands.c; here are
- * the handshake, hello, delivery, and the end.
+ * websocket: sessions over WebSocket. The protocol itself is in net/ws.c, what clients can ask in
+ * ws_commands.c; here are the handshake, hello, delivery, and the end.
  *
- * Back-pressure both ways: a client that does not read falls behind and is fed from history (session.c); a client that
- * sends faster than the log takes, or that does not read the replies to what it sends, is not read from meanwhile.
+ * Back-pressure both ways: a client that does not read falls behind and is fed from history
+ * (session.c); a client that sends faster than the log takes, or that does not read the replies to
+ * what it sends, is not read from meanwhile.
  */
 #include "transports/websocket.h"
 
@@ -33,7 +34,8 @@ void websocket_send_json(struct websocket *w, struct slice json)
 	ws_send(w->ws, WS_TEXT, json);
 }
 
-void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id, const char *message)
+void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id,
+			  const char *message)
 {
 	struct buf b = {0};
 
@@ -42,7 +44,7 @@ void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id i
 	buf_fini(&b);
 }
 
-/* --- pending commands -------------------------------------------------------------------------- */
+/* --- pending commands ------------------------------------------------------------------------ */
 
 struct ws_pending *ws_pending_new(struct websocket *w, struct slice ref)
 {
@@ -77,7 +79,7 @@ static void drop_pending(struct websocket *w)
 	}
 }
 
-/* --- back-pressure on what the client sends ------------------------------------------------------ */
+/* --- back-pressure on what the client sends -------------------------------------------------- */
 
 static bool is_behind(const struct websocket *w)
 {
@@ -104,7 +106,7 @@ void websocket_resume_if_ready(struct websocket *w)
 	ws_resume(w->ws);
 }
 
-/* --- subscriber_ops ---------------------------------------------------------------------------- */
+/* --- subscriber_ops -------------------------------------------------------------------------- */
 
 static void ws_opened(struct subscriber *sub, uint64_t cursor)
 {
@@ -159,7 +161,7 @@ static const struct subscriber_ops raw_subscriber = {
 	.failed = ws_failed,
 };
 
-/* --- session and connection -------------------------------------------------------------------- */
+/* --- session and connection ------------------------------------------------------------------ */
 
 static void ws_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
 {
@@ -223,10 +225,12 @@ static void on_closed(struct ws *ws, enum close_reason reason)
 	loop_free_later(w->session.gateway->loop, w, websocket_free);
 }
 
-static const struct ws_ops websocket_ops = {
-	.on_message = on_message, .on_drain = on_drain, .on_heartbeat = on_heartbeat, .on_closed = on_closed};
+static const struct ws_ops websocket_ops = {.on_message = on_message,
+					    .on_drain = on_drain,
+					    .on_heartbeat = on_heartbeat,
+					    .on_closed = on_closed};
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 static void start_free(struct ws_start *st)
 {
@@ -245,8 +249,8 @@ static void subscribe_from_url(struct websocket *w, struct subscribe_params *p, 
 		/* Nothing yet: hello tells where "now" is. */
 		w->session.subscriber.is_opened = true;
 		ws_opened(&w->session.subscriber, subscriber_position(&w->session.subscriber));
-	} else if (subscriber_add(&w->session.subscriber, p->channels, p->channel_n, &p->start, w->is_admin, fault) !=
-		   0) {
+	} else if (subscriber_add(&w->session.subscriber, p->channels, p->channel_n, &p->start,
+				  w->is_admin, fault) != 0) {
 		ws_close(w->ws, CLOSE_KICKED, 1008, fault->message);
 	}
 }
@@ -298,7 +302,8 @@ static void on_ready(struct http_exchange *x)
 	const char *protocol = select_protocol(r);
 	struct conn *c = http_exchange_conn(x);
 	w->ws = ws_accept(x, protocol, &g->config->ws, &websocket_ops, w);
-	session_start(&w->session, g, c, &websocket_session, w->is_raw ? &raw_subscriber : &json_subscriber);
+	session_start(&w->session, g, c, &websocket_session,
+		      w->is_raw ? &raw_subscriber : &json_subscriber);
 	subscribe_from_url(w, &st->params, &fault);
 	if (g->is_draining)
 		ws_goodbye(&w->session, CLOSE_DRAIN, 0);
@@ -327,7 +332,8 @@ static int check(struct gateway *g, const struct http_request *r, const struct s
 		 struct fault *fault)
 {
 	if (!origin_is_allowed(g, r))
-		return fault_set(fault, FAULT_FORBIDDEN, "this Origin may not connect (server.ws_origins)");
+		return fault_set(fault, FAULT_FORBIDDEN,
+				 "this Origin may not connect (server.ws_origins)");
 	if (p->is_raw && p->channel_n != 1)
 		return fault_set(fault, p->channel_n ? FAULT_BAD_PARAMETER : FAULT_NO_CHANNEL,
 				 "format=raw needs exactly one channel");
@@ -361,7 +367,8 @@ static void websocket_open(struct gateway *g, struct http_exchange *x)
 static bool websocket_match(const struct http_request *r)
 {
 	return slice_eq_str(r->path, "/v1/ws") ||
-	       (slice_eq_str(r->path, "/v1/subscribe") && http_header_has_token(r, "Upgrade", "websocket"));
+	       (slice_eq_str(r->path, "/v1/subscribe") &&
+		http_header_has_token(r, "Upgrade", "websocket"));
 }
 
 const struct transport_ops websocket_transport = {

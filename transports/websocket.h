@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * websocket: one WebSocket session, shared by websocket.c (life, delivery), ws_commands.c (the JSON frames of clients) and
- * ws_raw (payloads both ways).
- * Thread: the worker's. Inside transports/ only.
+ * websocket: one WebSocket session, shared by websocket.c (life, delivery), ws_commands.c (the JSON
+ * frames of clients) and ws_raw (payloads both ways).
+ * Thread: the worker's. Inside transports/
+ * only.
  */
 #ifndef TRANSPORTS_WEBSOCKET_H
 #define TRANSPORTS_WEBSOCKET_H
@@ -43,7 +44,8 @@ void websocket_resume_if_ready(struct websocket *w);
 
 /* A JSON text frame. */
 void websocket_send_json(struct websocket *w, struct slice json);
-void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id, const char *message);
+void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id,
+			  const char *message);
 
 /* One frame of a client, JSON envelope or raw payload. */
 void ws_command(struct websocket *w, struct slice text);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ws_commands: what a client can ask over an open WebSocket: one JSON object per frame, `type` names the command, `ref`
- * comes back in the reply. A command is a row of the table below. Everything a command can be refused for is answered with
- * an `error` frame; the connection stays open.
+ * ws_commands: what a client can ask over an open WebSocket: one JSON object per frame, `type`
+ * names the command, `ref` comes back in the reply. A command is a row of the table below.
+ * Everything a command can be refused for is answered with an `error` frame; the connection stays
+ * open.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static void send_reply(struct websocket *w, struct buf *b)
 	buf_fini(b);
 }
 
-/* --- members of a frame ------------------------------------------------------------------------ */
+/* --- members of a frame ---------------------------------------------------------------------- */
 
 /* A member that must be a string, unescaped into out. False when it is absent or null. */
 static int get_string(const struct command *c, const char *name, struct buf *out, bool *ret_present,
@@ -62,7 +63,8 @@ static int get_string(const struct command *c, const char *name, struct buf *out
 	return 0;
 }
 
-static int get_u64(const struct command *c, const char *name, uint64_t *ret, bool *ret_present, struct fault *fault)
+static int get_u64(const struct command *c, const char *name, uint64_t *ret, bool *ret_present,
+		   struct fault *fault)
 {
 	struct slice v;
 
@@ -90,7 +92,8 @@ static void names_fini(struct names *names)
 static int names_add(struct names *names, size_t max, struct slice value, struct fault *fault)
 {
 	if (names->n == max)
-		return fault_set(fault, FAULT_TOO_MANY_CHANNELS, "at most %zu channels for one subscription", max);
+		return fault_set(fault, FAULT_TOO_MANY_CHANNELS,
+				 "at most %zu channels for one subscription", max);
 	if (json_type_of(value) != JSON_STRING || json_unescape(value, &names->text) != 0)
 		return fault_set(fault, FAULT_BAD_CHANNEL, "channel names must be strings");
 	names->ends[names->n++] = names->text.n;
@@ -111,7 +114,8 @@ static int names_get(const struct command *c, struct names *names, struct fault 
 		rc = names_add(names, max, v, fault);
 	if (rc == 0 && json_object_get(c->frame, "channels", &list)) {
 		if (json_type_of(list) != JSON_ARRAY)
-			rc = fault_set(fault, FAULT_BAD_PARAMETER, "\"channels\" must be an array of strings");
+			rc = fault_set(fault, FAULT_BAD_PARAMETER,
+				       "\"channels\" must be an array of strings");
 		while (rc == 0 && json_array_next(list, &pos, &v))
 			rc = names_add(names, max, v, fault);
 	}
@@ -126,7 +130,8 @@ static int names_get(const struct command *c, struct names *names, struct fault 
 }
 
 /* since or last. text holds the cursor. */
-static int start_get(const struct command *c, struct buf *text, struct start *ret, struct fault *fault)
+static int start_get(const struct command *c, struct buf *text, struct start *ret,
+		     struct fault *fault)
 {
 	bool has_since, has_last;
 	uint64_t last = 0;
@@ -145,11 +150,13 @@ static int start_get(const struct command *c, struct buf *text, struct start *re
 		return rc;
 	uint64_t last_max = c->socket->session.gateway->config->last_limit;
 	if (last > last_max)
-		return fault_set(fault, FAULT_BAD_PARAMETER, "\"last\": at most %llu (limits.last_limit)",
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "\"last\": at most %llu (limits.last_limit)",
 				 (unsigned long long)last_max);
 	if (has_since && text->n)
-		*ret = slice_eq_str(buf_slice(text), "0") ? (struct start){.kind = START_ALL}
-							  : (struct start){START_AFTER, buf_slice(text), 0};
+		*ret = slice_eq_str(buf_slice(text), "0")
+			       ? (struct start){.kind = START_ALL}
+			       : (struct start){START_AFTER, buf_slice(text), 0};
 	else if (has_last)
 		*ret = (struct start){.kind = START_LAST, .last = (uint32_t)last};
 	return 0;
@@ -166,9 +173,10 @@ static void add_channels(struct buf *b, const struct names *names)
 	buf_add_char(b, ']');
 }
 
-/* --- subscribe, unsubscribe -------------------------------------------------------------------- */
+/* --- subscribe, unsubscribe ------------------------------------------------------------------ */
 
-/* Names that are said twice, or subscribed already, count once; what is checked is what will be added. */
+/* Names that are said twice, or subscribed already, count once; what is checked is what will be
+ * added. */
 static int check_subscribe(const struct command *c, const struct names *names, struct fault *fault)
 {
 	const struct websocket *w = c->socket;
@@ -205,7 +213,8 @@ static void subscribe(const struct command *c)
 		else
 			json_add_id(&b, &h->epoch, point.from);
 		send_reply(w, &b);
-		rc = subscriber_add(&w->session.subscriber, names.slices, names.n, &start, w->is_admin, &fault);
+		rc = subscriber_add(&w->session.subscriber, names.slices, names.n, &start,
+				    w->is_admin, &fault);
 	}
 	if (rc)
 		refuse(c, &fault);
@@ -237,7 +246,7 @@ static void unsubscribe(const struct command *c)
 	names_fini(&names);
 }
 
-/* --- publish ----------------------------------------------------------------------------------- */
+/* --- publish --------------------------------------------------------------------------------- */
 
 static void on_receipt(struct append *a)
 {
@@ -248,10 +257,12 @@ static void on_receipt(struct append *a)
 		struct websocket *w = p->socket;
 		struct slice ref = slice_make(p->ref, p->ref_n);
 
-		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
+		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK,
+			      clock_mono_us() - a->born_us);
 		if (a->error) {
 			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
-			websocket_send_fault(w, ref, publish_fault_of(a->error), publish_fault_text(a->error));
+			websocket_send_fault(w, ref, publish_fault_of(a->error),
+					     publish_fault_text(a->error));
 		} else {
 			begin_reply(&b, "ok", ref);
 			buf_add_char(&b, ',');
@@ -265,8 +276,8 @@ static void on_receipt(struct append *a)
 }
 
 /* `data`, decoded when it is base64, and how it is shown. */
-static int payload_get(const struct command *c, struct buf *bytes, struct slice *ret, struct payload_shape *shape,
-		       struct buf *type, struct fault *fault)
+static int payload_get(const struct command *c, struct buf *bytes, struct slice *ret,
+		       struct payload_shape *shape, struct buf *type, struct fault *fault)
 {
 	struct buf encoding = {.cap = 64};
 	bool has_encoding = false, has_type = false;
@@ -282,7 +293,8 @@ static int payload_get(const struct command *c, struct buf *bytes, struct slice 
 	if (rc)
 		return rc;
 	if (has_encoding && !is_base64)
-		return fault_set(fault, FAULT_BAD_PARAMETER, "\"encoding\" must be \"base64\" or absent");
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "\"encoding\" must be \"base64\" or absent");
 	*ret = data;
 	if (!is_base64) {
 		if (!has_type) {
@@ -290,9 +302,11 @@ static int payload_get(const struct command *c, struct buf *bytes, struct slice 
 			return 0;
 		}
 		/* A string of a named type is that text; other values are their JSON. */
-		if (json_type_of(data) == JSON_STRING && !slice_starts(buf_slice(type), "application/json")) {
+		if (json_type_of(data) == JSON_STRING &&
+		    !slice_starts(buf_slice(type), "application/json")) {
 			if (json_unescape(data, bytes) != 0)
-				return fault_set(fault, FAULT_BAD_PARAMETER, "\"data\" holds a lone surrogate");
+				return fault_set(fault, FAULT_BAD_PARAMETER,
+						 "\"data\" holds a lone surrogate");
 			*ret = buf_slice(bytes);
 		}
 		return payload_shape(buf_slice(type), *ret, shape, fault);
@@ -301,15 +315,16 @@ static int payload_get(const struct command *c, struct buf *bytes, struct slice 
 	size_t n;
 	if (json_type_of(data) != JSON_STRING || json_unescape(data, &text) != 0 ||
 	    buf_reserve(bytes, text.n + 1) != 0 ||
-	    sodium_base642bin((unsigned char *)bytes->p, text.n + 1, text.p ? text.p : "", text.n, NULL, &n, NULL,
-			      sodium_base64_VARIANT_ORIGINAL) != 0) {
+	    sodium_base642bin((unsigned char *)bytes->p, text.n + 1, text.p ? text.p : "", text.n,
+			      NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0) {
 		buf_fini(&text);
 		return fault_set(fault, FAULT_BAD_PARAMETER, "\"data\" must be a base64 string");
 	}
 	buf_fini(&text);
 	bytes->n = n;
 	*ret = buf_slice(bytes);
-	return payload_shape(has_type ? buf_slice(type) : SLICE("application/octet-stream"), *ret, shape, fault);
+	return payload_shape(has_type ? buf_slice(type) : SLICE("application/octet-stream"), *ret,
+			     shape, fault);
 }
 
 static int publish_get(const struct command *c, struct publish_request *r, struct fault *fault)
@@ -317,10 +332,12 @@ static int publish_get(const struct command *c, struct publish_request *r, struc
 	struct slice v;
 
 	if (json_object_get(c->frame, "key", &v) || json_object_get(c->frame, "ttl", &v))
-		return fault_set(fault, FAULT_NOT_SUPPORTED, "\"key\" and \"ttl\" are not kept by this version");
+		return fault_set(fault, FAULT_NOT_SUPPORTED,
+				 "\"key\" and \"ttl\" are not kept by this version");
 	if (json_object_get(c->frame, "ephemeral", &v)) {
 		if (json_type_of(v) != JSON_BOOL)
-			return fault_set(fault, FAULT_BAD_PARAMETER, "\"ephemeral\" must be true or false");
+			return fault_set(fault, FAULT_BAD_PARAMETER,
+					 "\"ephemeral\" must be true or false");
 		r->is_ephemeral = slice_eq_str(v, "true");
 	}
 	r->is_admin = c->socket->is_admin;
@@ -372,7 +389,8 @@ static void on_raw_receipt(struct append *a)
 	if (p) {
 		struct websocket *w = p->socket;
 
-		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
+		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK,
+			      clock_mono_us() - a->born_us);
 		if (a->error) {
 			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
 			ws_close(w->ws, CLOSE_OVERLOAD, 1013, publish_fault_text(a->error));
@@ -388,7 +406,8 @@ void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
 	struct payload_shape shape = {.kind = MESSAGE_BINARY};
 	struct fault fault;
 
-	/* Nobody said what a text frame is: as for a POST without a type. The opcode it came with stays either way. */
+	/* Nobody said what a text frame is: as for a POST without a type. The opcode it came with
+	 * stays either way. */
 	if (!is_binary)
 		payload_shape(slice_str(""), payload, &shape, NULL);
 	struct publish_request r = {
@@ -406,10 +425,11 @@ void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
 	ws_pending_free(p);
 	bool is_ours = fault_status(fault.id) >= 500;
 	fault.message[120] = '\0'; /* a close frame holds 123 bytes */
-	ws_close(w->ws, is_ours ? CLOSE_OVERLOAD : CLOSE_KICKED, is_ours ? 1013 : 1008, fault.message);
+	ws_close(w->ws, is_ours ? CLOSE_OVERLOAD : CLOSE_KICKED, is_ours ? 1013 : 1008,
+		 fault.message);
 }
 
-/* --- history, ping ----------------------------------------------------------------------------- */
+/* --- history, ping --------------------------------------------------------------------------- */
 
 static void on_fetched(struct fetch *f, struct slice members, enum fault_id fault, const char *text)
 {
@@ -442,7 +462,8 @@ static void history(const struct command *c)
 
 	int rc = names_get(c, &names, &fault);
 	if (rc == 0 && names.n != 1)
-		rc = fault_set(&fault, FAULT_BAD_PARAMETER, "history is read of one channel at a time");
+		rc = fault_set(&fault, FAULT_BAD_PARAMETER,
+			       "history is read of one channel at a time");
 	if (rc == 0)
 		rc = start_get(c, &since, &r.start, &fault);
 	if (rc == 0)
@@ -473,14 +494,15 @@ static void ping(const struct command *c)
 	send_reply(c->socket, &b);
 }
 
-/* --- dispatch ---------------------------------------------------------------------------------- */
+/* --- dispatch -------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *type;
 	void (*run)(const struct command *c);
 } commands[] = {
-	{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"publish", publish},
-	{"history", history},     {"ping", ping},
+	{"subscribe", subscribe}, {"unsubscribe", unsubscribe},
+	{"publish", publish},     {"history", history},
+	{"ping", ping},
 };
 
 static int take_ref(struct command *c, struct fault *fault)
@@ -489,9 +511,10 @@ static int take_ref(struct command *c, struct fault *fault)
 
 	if (!json_object_get(c->frame, "ref", &ref))
 		return 0;
-	if (ref.n > REF_MAX || (json_type_of(ref) != JSON_STRING && json_type_of(ref) != JSON_NUMBER))
-		return fault_set(fault, FAULT_BAD_PARAMETER, "\"ref\" must be a string or number of at most %d bytes",
-				 REF_MAX);
+	if (ref.n > REF_MAX ||
+	    (json_type_of(ref) != JSON_STRING && json_type_of(ref) != JSON_NUMBER))
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "\"ref\" must be a string or number of at most %d bytes", REF_MAX);
 	c->ref = ref;
 	return 0;
 }
@@ -502,14 +525,16 @@ static int parse(struct command *c, struct slice text, struct buf *type, struct 
 	size_t at;
 
 	if (!json_is_valid(text, &at))
-		return fault_set(fault, FAULT_BAD_JSON, "the frame is not valid JSON: byte %zu of %zu is wrong", at,
+		return fault_set(fault, FAULT_BAD_JSON,
+				 "the frame is not valid JSON: byte %zu of %zu is wrong", at,
 				 text.n);
 	if (json_type_of(text) != JSON_OBJECT)
 		return fault_set(fault, FAULT_BAD_JSON, "the frame must be a JSON object");
 	c->frame = text;
 	int rc = take_ref(c, fault);
 	if (rc == 0 && (get_string(c, "type", type, &has_type, fault) != 0 || !has_type))
-		rc = fault_set(fault, FAULT_UNKNOWN_TYPE, "the frame needs a \"type\" that is a string");
+		rc = fault_set(fault, FAULT_UNKNOWN_TYPE,
+			       "the frame needs a \"type\" that is a string");
 	return rc;
 }
 
@@ -531,7 +556,8 @@ void ws_command(struct websocket *w, struct slice text)
 		commands[i].run(&c);
 	} else {
 		fault_set(&fault, FAULT_UNKNOWN_TYPE,
-			  "unknown type %s; subscribe, unsubscribe, publish, history and ping are known",
+			  "unknown type %s; subscribe, unsubscribe, publish, history and ping are "
+			  "known",
 			  log_value_n(type.p, type.n));
 		refuse(&c, &fault);
 	}

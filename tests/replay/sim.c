@@ -32,7 +32,7 @@
 #define STEPS_MORE 300
 #define SEEDS      4000 /* of the test suite */
 
-static const char *const channel_names[] = {"a", "b", "few:c", "brief:d", "ram:e", "f"};
+static const char channel_names[][8] = {"a", "b", "few:c", "brief:d", "ram:e", "f"};
 #define CHANNELS ARRAY_LEN(channel_names)
 
 struct client {
@@ -133,12 +133,23 @@ static size_t channel_index(const char *name)
 
 /* --- clients --------------------------------------------------------------------------------- */
 
+static void tell_event(const struct client *c, const struct fake_event *e)
+{
+	static const char *const kinds[] = {"message", "gap", "opened", "live", "failed", "mark"};
+
+	say("  client %d sees %s %s %llu prev %llu from %s to %llu oldest %llu",
+	    (int)(c - sim.clients), kinds[e->kind], e->channel, (unsigned long long)e->seq,
+	    (unsigned long long)e->prev, e->from, (unsigned long long)e->to,
+	    (unsigned long long)e->oldest);
+}
+
 /* What the client was told since the last look goes to its model. */
 static void client_look(struct client *c)
 {
 	for (size_t i = 0; i < c->f.seen.n; i++) {
 		const struct fake_event *e = &c->f.seen.v[i];
 
+		tell_event(c, e);
 		if (e->kind != FAKE_MARK)
 			model_saw(&c->model, e);
 		else if (e->mark >= 0)
@@ -158,12 +169,13 @@ static void client_look(struct client *c)
 static struct asked ask_of(const struct client *c, const struct start *start)
 {
 	const struct hub *h = sim.rig.hubs[c->worker];
+	uint64_t now = sim.rig.history->head; /* what anybody may have been told of is past */
 	struct asked a = {.kind = start->kind, .head = h->head};
 	uint64_t seq;
 
 	switch (start->kind) {
 	case START_NOW:
-		a.from = a.cursor = h->head;
+		a.from = a.cursor = now;
 		return a;
 	case START_LAST:
 		a.last = start->last < sim.limits.last_max ? start->last : sim.limits.last_max;
@@ -171,11 +183,11 @@ static struct asked ask_of(const struct client *c, const struct start *start)
 	case START_AFTER:
 		snprintf(a.since, sizeof(a.since), "%.*s", SLICE_ARG(start->since));
 		enum id_verdict v = id_parse(start->since, &h->epoch, &seq);
-		a.is_bad = v != ID_VALID || seq > sim.rig.history->head;
+		a.is_bad = v != ID_VALID || seq > now;
 		a.reason = v == ID_FOREIGN_EPOCH ? GAP_EPOCH : GAP_INVALID;
 		if (!a.is_bad)
 			a.from = a.cursor = seq;
-		if (!a.is_bad && seq == h->head)
+		if (!a.is_bad && seq >= h->head)
 			return a;
 		break;
 	case START_ALL:
@@ -477,13 +489,11 @@ static void step_client(struct client *c)
 /* Bytes that the channel should have accounted for. */
 static size_t check_ring(const struct hub *h, struct channel *ch, size_t w)
 {
-	size_t k = channel_index(channel_names[0]), bytes = 0;
-	const struct fake_channel *log;
 	char name[32] = "";
 
 	memcpy(name, ch->name, ch->name_n);
-	k = channel_index(name);
-	log = fake_channel_find(sim.rig.history, name);
+	size_t k = channel_index(name), bytes = 0;
+	const struct fake_channel *log = fake_channel_find(sim.rig.history, name);
 	size_t at = log ? fake_channel_after(log, ch->covers_after) : 0;
 	size_t end = log ? fake_channel_after(log, h->head) : 0;
 	if (ch->covers_after > h->head)
@@ -537,14 +547,9 @@ static void check_hub(size_t w)
 		fail("hub: %zu idle channels", h->idle_n);
 }
 
-/* Before a letter is opened: what a hub forgets now. */
-static void note_forget(void)
+static void on_forgot(struct fake_worker *w, const char *channel, uint64_t upto)
 {
-	for (size_t w = 0; w < sim.rig.history->worker_n; w++) {
-		for (size_t k = 0; k < CHANNELS; k++) {
-			(void)k;
-		}
-	}
+	sim.forgotten[w - sim.rig.history->workers][channel_index(channel)] = upto;
 }
 
 static void check(void)
@@ -620,7 +625,6 @@ static void step(void)
 	size_t dice = roll(100);
 
 	sim.step++;
-	note_forget();
 	if (dice < 16)
 		step_publish();
 	else if (dice < 20)
@@ -669,6 +673,8 @@ static bool run(uint64_t seed, bool is_loud)
 	random_limits();
 	hub_rig_init(&sim.rig, &sim.limits, PICK(0, 0, 40), 1 + roll(2));
 	sim.rig.history->query_room = PICK(1, 2, 60);
+	for (size_t i = 0; i < sim.rig.history->worker_n; i++)
+		sim.rig.history->workers[i].forgot = on_forgot;
 	size_t steps = STEPS_MIN + roll(STEPS_MORE);
 	while (sim.step < steps && !sim.failure)
 		step();

@@ -15,6 +15,7 @@
 
 struct forget_letter {
 	struct letter letter; /* of kind LETTER_TASK */
+	uint64_t upto;
 	char channel[256];
 };
 
@@ -182,6 +183,7 @@ void fake_purge(struct history *h, const char *channel)
 
 		l->letter.kind = LETTER_TASK;
 		strcpy(l->channel, channel);
+		l->upto = fake_channel_floor(fake_channel_find(h, channel));
 		post(&h->workers[i], &l->letter);
 	}
 }
@@ -215,8 +217,15 @@ static struct batch *batch_make(struct history *h, size_t n)
 	struct batch *b = xcalloc(1, sizeof(*b) + n * sizeof(b->messages[0]));
 
 	atomic_init(&b->refs, 1);
-	b->head = h->head = h->seq;
+	b->head = h->seq;
 	return b;
+}
+
+/* Before any letter is posted. A batch of nothing does not reach every worker. */
+static void batch_seal(struct history *h, const struct batch *b)
+{
+	if (b->n)
+		h->head = b->head;
 }
 
 static struct batch_letter *letter_make(struct batch *b)
@@ -254,6 +263,7 @@ void fake_commit(struct history *h, size_t n, int error)
 			letters[w] = letter_make(b);
 		STAILQ_INSERT_TAIL(&letters[w]->receipts, round[i], receipt);
 	}
+	batch_seal(h, b);
 	for (size_t w = 0; w < h->worker_n; w++) {
 		if (!letters[w] && b->n)
 			letters[w] = letter_make(b);
@@ -279,6 +289,7 @@ uint64_t fake_publish(struct history *h, const char *channel, enum durability d,
 	}
 	struct batch *b = batch_make(h, 1);
 	b->messages[b->n++] = m;
+	batch_seal(h, b);
 	for (size_t w = 0; w < h->worker_n; w++)
 		post(&h->workers[w], &letter_make(b)->letter);
 	uint64_t seq = m->seq;
@@ -402,6 +413,8 @@ bool fake_deliver(struct fake_worker *w)
 	default:
 		f = container_of(l, struct forget_letter, letter);
 		hub_forget(w->hub, slice_str(f->channel));
+		if (w->forgot)
+			w->forgot(w, f->channel, f->upto);
 		free(f);
 	}
 	return true;

@@ -9,7 +9,8 @@
  *
  * Kept from the real one: letters reach a worker in the order in which they were posted; a query's answer is of
  * the moment of reading; limits of a page and floor, oldest, head, after, reached as store/store.h says; numbers of
- * failed commits are skipped; a batch in which nothing succeeded goes to its publishers' workers only.
+ * failed commits are skipped; a batch in which nothing succeeded goes to its publishers' workers only, and
+ * history_head() does not know of it.
  * Thread: one.
  */
 #ifndef TESTS_UNIT_BROKER_FAKE_HISTORY_H
@@ -34,6 +35,8 @@ struct fake_worker {
 	struct hub *hub;
 	struct letter_list letters;
 	size_t letter_n;
+	/* Told when the hub has forgotten a purged channel's messages up to this one; may be NULL. */
+	void (*forgot)(struct fake_worker *w, const char *channel, uint64_t upto);
 };
 
 struct history {

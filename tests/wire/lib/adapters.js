@@ -185,9 +185,9 @@ const rawWebsocket = () => async (t, d, o) => {
   const target = `/v1/ws?${query(o.channels, { since: o.since, last: o.last, format: 'raw', ...o.more })}`;
   let client;
   try {
-    client = await t.rawWs(d, target, { admin: o.admin });
+    client = await t.rawWs(d, target);
   } catch (err) {
-    const a = await d.get(target, { headers: HANDSHAKE, agent: false, admin: o.admin });
+    const a = await d.get(target, { headers: HANDSHAKE, agent: false }); // the same again, to see why
     if (a.status >= 400) throw new Refusal(a.json.error.code, a.status);
     throw err;
   }
@@ -287,7 +287,7 @@ export const ADAPTERS = [
   make('sse with Last-Event-ID', sse({ byHeader: true }), ENVELOPE, 'stream', 'url', 'admin'),
   make('sse over HTTP/1.0', sse({ version: '1.0' }), ENVELOPE, 'stream', 'url', 'admin'),
   make('sse format=raw', sse({ format: 'raw' }), 'ids', 'gaps', 'many', 'live', 'stream', 'url', 'admin'),
-  make('websocket format=raw', rawWebsocket(), 'live', 'url', 'admin', 'cr'),
+  make('websocket format=raw', rawWebsocket(), 'live', 'url', 'cr'),
   make('/v1/subscribe as websocket', websocket({ path: '/v1/subscribe' }), ENVELOPE, 'stream', 'url', 'cr'),
   make('/v1/subscribe as sse', sse({ path: '/v1/subscribe' }), ENVELOPE, 'stream', 'url', 'admin'),
   make('/v1/subscribe as longpoll', poll({ path: '/v1/subscribe', wait: 5 }), ENVELOPE, 'url', 'admin', 'cr'),

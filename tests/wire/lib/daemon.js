@@ -14,11 +14,12 @@ export const holdfastd = path.resolve(root, process.env.HOLDFASTD || 'build/daem
 export const holdfast = path.resolve(root, process.env.HOLDFAST || 'build/cli/holdfast');
 
 const alive = new Set();
+const made = new Set(); // whose folders may still be there
 process.on('exit', () => {
   for (const d of alive) {
     try { d.child.kill('SIGKILL'); } catch {}
-    d.removeFolder();
   }
+  for (const d of made) d.removeFolder();
 });
 for (const sig of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(sig, () => process.exit(1));
 
@@ -76,6 +77,7 @@ export class Daemon {
     this.env = env;
     this.ownsFolder = !dir;
     this.dir = dir || makeFolder();
+    made.add(this);
     this.dataDir = options['server.data_dir'] || path.join(this.dir, 'data');
     this.stderr = '';
     this.port = 0;
@@ -225,6 +227,7 @@ export class Daemon {
   }
 
   removeFolder() {
+    made.delete(this);
     if (this.ownsFolder && !process.env.HOLDFAST_TEST_KEEP) fs.rmSync(this.dir, { recursive: true, force: true });
   }
 
