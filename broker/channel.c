@@ -31,42 +31,10 @@ struct channel *channel_find(struct hub *h, struct slice name)
 	return ch;
 }
 
-static void set_idle(struct channel *ch)
-{
-	struct hub *h = ch->hub;
-
-	ch->idle_since_ms = loop_now_ms(h->loop);
-	TAILQ_INSERT_TAIL(&h->idle, ch, idle);
-	h->idle_n++;
-	if (!loop_timer_is_set(&h->idle_timer))
-		loop_timer_set(h->loop, &h->idle_timer, h->limits.idle_channel_ms);
-}
-
 static void unset_idle(struct channel *ch)
 {
 	TAILQ_REMOVE(&ch->hub->idle, ch, idle);
 	ch->hub->idle_n--;
-}
-
-struct channel *channel_get(struct hub *h, struct slice name)
-{
-	struct channel *ch = channel_find(h, name);
-
-	if (ch)
-		return ch;
-	assert(name.n >= 1 && name.n <= 255);
-	ch = xcalloc(1, sizeof(*ch) + name.n);
-	ch->hub = h;
-	ch->covers_after = h->head;
-	ch->is_whole = h->head == 0;
-	ch->name_n = (uint8_t)name.n;
-	memcpy(ch->name, name.p, name.n);
-	TAILQ_INIT(&ch->waiters);
-	channel_take_options(ch);
-	HASH_ADD_KEYPTR(hh, h->channels, ch->name, ch->name_n, ch);
-	set_idle(ch);
-	count_inc(h->counters, COUNTER_CHANNELS_ACTIVE);
-	return ch;
 }
 
 static void account(struct channel *ch, int64_t bytes)
@@ -107,6 +75,41 @@ static void channel_free(struct channel *ch)
 	free(ch->recent);
 	free(ch->subscriptions);
 	free(ch);
+}
+
+static void set_idle(struct channel *ch)
+{
+	struct hub *h = ch->hub;
+
+	ch->idle_since_ms = loop_now_ms(h->loop);
+	TAILQ_INSERT_TAIL(&h->idle, ch, idle);
+	h->idle_n++;
+	/* Never ch itself: whoever calls still looks at it. */
+	while (h->idle_n > h->limits.idle_channels && TAILQ_FIRST(&h->idle) != ch)
+		channel_free(TAILQ_FIRST(&h->idle));
+	if (!loop_timer_is_set(&h->idle_timer))
+		loop_timer_set(h->loop, &h->idle_timer, h->limits.idle_channel_ms);
+}
+
+struct channel *channel_get(struct hub *h, struct slice name)
+{
+	struct channel *ch = channel_find(h, name);
+
+	if (ch)
+		return ch;
+	assert(name.n >= 1 && name.n <= 255);
+	ch = xcalloc(1, sizeof(*ch) + name.n);
+	ch->hub = h;
+	ch->covers_after = h->head;
+	ch->is_whole = h->head == 0;
+	ch->name_n = (uint8_t)name.n;
+	memcpy(ch->name, name.p, name.n);
+	TAILQ_INIT(&ch->waiters);
+	channel_take_options(ch);
+	HASH_ADD_KEYPTR(hh, h->channels, ch->name, ch->name_n, ch);
+	set_idle(ch);
+	count_inc(h->counters, COUNTER_CHANNELS_ACTIVE);
+	return ch;
 }
 
 void channel_expire_idle(struct hub *h, bool everything)
@@ -292,6 +295,9 @@ static void prepend(struct channel *ch, struct query *q)
 	ch->recent_first = 0;
 	ch->recent_n = (uint32_t)q->row_n + live_n;
 	ch->covers_after = range->after > range->floor ? range->after : range->floor;
+	/* What was trimmed meanwhile of that which came after the read's end is still here. */
+	if (ch->covers_after > q->upto)
+		ch->covers_after = q->upto;
 	/* Fewer than were asked for: that is all there is. */
 	ch->is_whole = q->row_n < range->last;
 	account(ch, bytes);

@@ -134,7 +134,10 @@ void model_subscribed(struct model *m, const char *channel, const struct asked *
 	strcpy(s->channel, channel);
 	if (asked->cursor < m->resume)
 		m->resume = asked->cursor;
-	m->backs += asked->may_go_back;
+	if (asked->going_back > m->going_back) {
+		m->going_back = asked->going_back;
+		m->backs++;
+	}
 }
 
 void model_unsubscribed(struct model *m, const char *channel)

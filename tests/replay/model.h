@@ -24,7 +24,7 @@ struct asked {
 	uint32_t last;     /* START_LAST */
 	uint64_t head;     /* of the worker when it was asked */
 	uint64_t cursor;   /* what the client resumes from when it is cut right after */
-	bool may_go_back;  /* older than what the connection has seen */
+	unsigned going_back; /* number of the request, when it is older than what the connection has seen; else 0 */
 };
 
 struct model_sub {
@@ -42,7 +42,8 @@ struct model {
 	const struct hub *hub;
 	struct model_sub subs[MODEL_CHANNELS];
 	uint64_t last;   /* newest seq seen */
-	unsigned backs;  /* how often the order may still go back */
+	unsigned backs;  /* how often the order may still go back: once per request */
+	unsigned going_back; /* number of the latest such request */
 	uint64_t resume; /* the client's cursor */
 	bool is_opened, has_failed;
 	char wrong[400]; /* what was wrong first; "" when all is well */

@@ -193,7 +193,8 @@ static struct asked ask_of(const struct client *c, const struct start *start)
 	case START_ALL:
 		break;
 	}
-	a.may_go_back = c->f.subscriber.state != SUB_NEW;
+	if (c->f.subscriber.state != SUB_NEW)
+		a.going_back = (unsigned)c->ask_n + 1;
 	return a;
 }
 
@@ -214,12 +215,6 @@ static void client_subscribe(struct client *c, const size_t *channels, size_t n,
 		say("  client %d asks for %s, kind %d since %s last %u head %llu",
 		    (int)(c - sim.clients), channel_names[channels[i]], start->kind, a.since,
 		    a.last, (unsigned long long)a.head);
-		/* one connection goes back once for all channels of one request */
-		c->asks[c->ask_n].may_go_back = i == 0 && a.may_go_back;
-		if (i == 0 && n > 1 && c->ask_n + 1 < ASKS) {
-			c->asks[c->ask_n + 1] = a;
-			c->ask_n++;
-		}
 	}
 	c->ask_n++;
 	if (subscriber_add(&c->f.subscriber, names, n, start, false, &fault) != 0)
