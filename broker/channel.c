@@ -8,8 +8,9 @@
  * and per hub, frames included, and bounded by both: when the hub's total is reached, idle channels
  * are forgotten first, then every channel that grows pays with its own oldest entries.
  *
- * life: made by channel_get; idle while nobody subscribes; freed by channel_expire_idle only, so a
- * pointer is good as long as somebody is subscribed or a warming read is under way.
+ * life: made by channel_get; idle while nobody subscribes; freed only while idle: when it has been
+ * so for long, or when room is needed and others are idle for a shorter time. So a pointer is good
+ * as long as somebody is subscribed, and in the call in which the last one leaves.
  */
 #include "broker/channel.h"
 
@@ -179,9 +180,7 @@ static void grow_recent(struct channel *ch, uint32_t room)
 	ch->recent_first = 0;
 }
 
-/* Make the channel and the hub keep their limits. The newest message stays, unless the hub is full.
- */
-static void keep_limits(struct channel *ch)
+void channel_keep_limits(struct channel *ch)
 {
 	struct hub *h = ch->hub;
 
@@ -212,7 +211,7 @@ struct recent *channel_remember(struct channel *ch, struct message *m)
 	memset(r, 0, sizeof(*r));
 	r->message = message_ref(m);
 	account(ch, (int64_t)message_size(m));
-	keep_limits(ch);
+	channel_keep_limits(ch);
 	return ch->recent_n ? channel_recent(ch, ch->recent_n - 1) : NULL;
 }
 
@@ -231,8 +230,15 @@ void channel_forget(struct channel *ch)
 	while (ch->recent_n)
 		forget_oldest(ch);
 	ch->covers_after = ch->hub->head;
-	/* What a read under way brings is of before: it will not meet the ring any more. */
-	ch->is_whole = ch->query == NULL;
+	/* Messages that came after the purge may be in the log. */
+	ch->is_whole = false;
+	ch->warmth = CHANNEL_COLD;
+	if (!ch->query)
+		return;
+	/* What a read under way brings may be of before. */
+	ch->query->owner = NULL;
+	ch->query = NULL;
+	recovery_wake(&ch->waiters);
 }
 
 void channel_take_options(struct channel *ch)
@@ -301,7 +307,7 @@ static void prepend(struct channel *ch, struct query *q)
 	/* Fewer than were asked for: that is all there is. */
 	ch->is_whole = q->row_n < range->last;
 	account(ch, bytes);
-	keep_limits(ch);
+	channel_keep_limits(ch);
 }
 
 static void warm_done(struct query *q)

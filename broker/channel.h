@@ -20,6 +20,7 @@ struct subscription {
 	struct subscriber *subscriber;
 	struct channel *channel;
 	uint64_t from;      /* wants seq > from; see subscriber.pos */
+	uint64_t gone;      /* a gap told that everything up to here can not be had */
 	uint32_t slot;      /* index in channel->subscriptions */
 	uint32_t last;      /* not 0: START_LAST, not yet resolved into from */
 	uint32_t next;      /* scratch of one merge: index into channel->recent */
@@ -28,6 +29,14 @@ struct subscription {
 	char *gap_from;     /* a cursor that was no good, to be told with the first data; owned */
 	STAILQ_ENTRY(subscription) link; /* of its subscriber */
 };
+
+/* Everything up to here has been handed over, is not wanted, or was told to be gone. */
+static inline uint64_t subscription_cursor(const struct subscription *sub)
+{
+	uint64_t at = sub->from > sub->subscriber->pos ? sub->from : sub->subscriber->pos;
+
+	return sub->gone > at ? sub->gone : at;
+}
 
 struct recent {
 	struct message *message;
@@ -81,6 +90,9 @@ static inline struct recent *channel_recent(struct channel *ch, uint32_t i)
 uint32_t channel_recent_after(struct channel *ch, uint64_t after);
 /* The frame of a recent message for this kind of subscriber, made now if need be; borrowed. */
 struct frame *channel_frame(struct channel *ch, struct recent *r, const struct subscriber_ops *ops);
+/* Make the channel and the hub keep their limits; after frames were made. The newest message stays,
+ * unless the hub is full. */
+void channel_keep_limits(struct channel *ch);
 /* Fill recent from the log, once; subscribers on ch->waiters are stepped when it is done. */
 void channel_warm(struct channel *ch);
 

@@ -158,7 +158,9 @@ void hub_deliver(struct hub *h, const struct batch *b)
 		if (m->seq)
 			h->head = m->seq;
 	}
-	if (b->head > h->head)
+	/* A batch of nothing does not reach every worker: its head would be a position that others
+	 * take for one beyond the end. */
+	if (b->n && b->head > h->head)
 		h->head = b->head;
 	if (!TAILQ_EMPTY(&h->ahead))
 		recovery_wake(&h->ahead);

@@ -64,11 +64,6 @@ void recovery_cancel(struct subscriber *s)
 
 /* --- opening and gaps ------------------------------------------------------------------------ */
 
-static uint64_t cursor_of(const struct subscription *sub)
-{
-	return sub->from > sub->subscriber->pos ? sub->from : sub->subscriber->pos;
-}
-
 static void open_once(struct subscriber *s)
 {
 	if (s->is_opened)
@@ -104,7 +99,7 @@ struct beginning {
 static void settle(struct subscription *sub, const struct beginning *b, bool tell)
 {
 	struct subscriber *s = sub->subscriber;
-	uint64_t at = cursor_of(sub);
+	uint64_t at = subscription_cursor(sub);
 	char id[ID_TEXT_MAX];
 
 	if (!tell) {
@@ -123,7 +118,7 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 		size_t n = id_format(id, &s->hub->epoch, at);
 
 		tell_gap(sub, GAP_RETENTION, slice_make(id, n), b->floor, b->oldest);
-		sub->from = b->floor;
+		sub->gone = b->floor;
 	}
 	sub->from_oldest = false;
 	sub->last = 0;
@@ -139,7 +134,7 @@ static bool memory_covers(const struct subscription *sub)
 		return ch->is_whole || ch->recent_n >= sub->last;
 	if (sub->from_oldest)
 		return ch->is_whole;
-	return cursor_of(sub) >= ch->covers_after;
+	return subscription_cursor(sub) >= ch->covers_after;
 }
 
 static struct beginning beginning_in_memory(struct subscription *sub)
@@ -196,7 +191,7 @@ static bool feed_from_memory(struct subscriber *s)
 	int64_t n = 0;
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link)
-		sub->next = channel_recent_after(sub->channel, cursor_of(sub));
+		sub->next = channel_recent_after(sub->channel, subscription_cursor(sub));
 	while ((sub = next_in_memory(s)) != NULL) {
 		struct recent *r = channel_recent(sub->channel, sub->next);
 
@@ -208,6 +203,9 @@ static bool feed_from_memory(struct subscriber *s)
 		sub->next++;
 		n++;
 	}
+	/* Frames were made. */
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
+		channel_keep_limits(sub->channel);
 	count_add(s->hub->counters, COUNTER_REPLAYED_MEMORY, n);
 	return !s->is_full;
 }
@@ -287,7 +285,7 @@ static void ask_log(struct subscriber *s)
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
 		query_set_channel(q, i, channel_name(sub->channel));
-		q->ranges[i].range.after = cursor_of(sub);
+		q->ranges[i].range.after = subscription_cursor(sub);
 		q->ranges[i].range.last = sub->last;
 		i++;
 	}
@@ -356,14 +354,45 @@ void recovery_step(struct subscriber *s)
 	}
 }
 
-void recovery_fall_behind(struct subscriber *s, uint64_t seq)
+/* Take back what is queued and not written: from here on the position says what the client really
+ * gets, and a gap beyond it has to be told again. next: the seq after what was handed over. */
+static void take_back(struct subscriber *s, uint64_t next)
 {
 	uint64_t dropped = s->ops->rewind(s);
+	struct subscription *sub;
 
+	s->pos = (dropped && dropped < next ? dropped : next) - 1;
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
+		if (dropped && dropped <= sub->gone)
+			sub->gone = 0;
+}
+
+void recovery_fall_behind(struct subscriber *s, uint64_t seq)
+{
 	assert(s->state == SUB_LIVE);
-	s->pos = (dropped && dropped < seq ? dropped : seq) - 1;
+	take_back(s, seq);
 	s->state = SUB_CATCHING_UP;
 	s->is_full = true;
 	count_inc(s->hub->counters, COUNTER_SLOW);
 	count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+}
+
+void recovery_restart(struct subscriber *s, uint64_t from)
+{
+	uint64_t at = s->state == SUB_LIVE ? s->hub->head : s->pos;
+	struct subscription *sub;
+
+	recovery_cancel(s);
+	if (s->state == SUB_NEW || from >= at) {
+		s->pos = s->state == SUB_NEW ? 0 : at;
+	} else {
+		take_back(s, at + 1);
+		STAILQ_FOREACH (sub, &s->subscriptions, link)
+			if (sub->from < s->pos)
+				sub->from = s->pos;
+		s->pos = 0;
+	}
+	if (s->state != SUB_CATCHING_UP)
+		count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+	s->state = SUB_CATCHING_UP;
 }

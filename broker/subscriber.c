@@ -147,20 +147,6 @@ int subscriber_check(const struct hub *h, const struct slice *names, size_t n, s
 	return 0;
 }
 
-/* Make the position of each channel its own, so that the common one can go back for a new channel.
- */
-static void pin_positions(struct subscriber *s)
-{
-	uint64_t pos = s->state == SUB_LIVE ? s->hub->head : s->pos;
-	struct subscription *sub;
-
-	if (s->state != SUB_NEW)
-		STAILQ_FOREACH (sub, &s->subscriptions, link)
-			if (sub->from < pos)
-				sub->from = pos;
-	s->pos = 0;
-}
-
 static void open_now(struct subscriber *s)
 {
 	s->state = SUB_LIVE;
@@ -184,6 +170,8 @@ int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
 	int rc = subscriber_check(s->hub, names, n, s->channel_n - (n - fresh), is_admin, fault);
 	if (rc)
 		return rc;
+	if (!fresh && s->state != SUB_NEW)
+		return 0;
 	/* Somebody may have been told of a message that this worker has not got yet: it counts as
 	 * past here too. */
 	s->not_before = history_head(s->hub->history);
@@ -191,21 +179,15 @@ int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
 	bool needs_history =
 		r.last || r.from_oldest || r.from != s->hub->head || s->not_before > s->hub->head;
 
-	if (needs_history || s->state == SUB_CATCHING_UP) {
-		recovery_cancel(s);
-		pin_positions(s);
-	}
+	if (needs_history || s->state == SUB_CATCHING_UP)
+		recovery_restart(s, r.from);
 	for (size_t i = 0; i < n; i++)
 		if (!find(s, names[i]))
 			subscribe(s, names[i], &r, start->since);
-	if (!needs_history && s->state == SUB_NEW) {
+	if (s->state == SUB_NEW)
 		open_now(s);
-	} else if (needs_history || s->state == SUB_CATCHING_UP) {
-		if (s->state != SUB_CATCHING_UP)
-			count_inc(s->hub->counters, COUNTER_CATCHING_UP);
-		s->state = SUB_CATCHING_UP;
+	else
 		recovery_step(s);
-	}
 	return 0;
 }
 
@@ -238,7 +220,7 @@ uint64_t subscriber_position(const struct subscriber *s)
 	if (s->state == SUB_LIVE)
 		return s->hub->head;
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
-		uint64_t at = sub->from > s->pos ? sub->from : s->pos;
+		uint64_t at = subscription_cursor(sub);
 
 		if (at < lowest)
 			lowest = at;

@@ -87,7 +87,6 @@ const struct conn_io conn_io_plain = {
 	.read = plain_read,
 	.writev = plain_writev,
 	.shutdown = plain_shutdown,
-	.short_read_drains = true,
 };
 
 static enum close_reason reason_of_errno(int err)
@@ -169,6 +168,7 @@ static void read_some(struct conn *c)
 {
 	size_t budget = READ_TURN_MAX;
 
+	/* Until it would block: a reset that came with the last bytes makes no edge of its own. */
 	c->readable = true;
 	while (budget > 0 && can_read(c)) {
 		ssize_t n = c->io->read(c, read_buffer, sizeof(read_buffer));
@@ -186,11 +186,6 @@ static void read_some(struct conn *c)
 			return;
 		}
 		budget -= (size_t)n < budget ? (size_t)n : budget;
-		if (c->io->short_read_drains && (size_t)n < sizeof(read_buffer) && !c->fin_seen) {
-			c->readable = false; /* a later byte makes a new edge */
-			take_input(c, read_buffer, (size_t)n);
-			return;
-		}
 		take_input(c, read_buffer, (size_t)n);
 	}
 	if (c->state != CONN_CLOSED)

@@ -42,7 +42,6 @@ struct conn_io {
 	ssize_t (*writev)(struct conn *c, const struct iovec *iov, int n);
 	void (*shutdown)(struct conn *c); /* no more bytes from us */
 	void (*free)(struct conn *c);     /* io_data; may be NULL */
-	bool short_read_drains; /* a read of fewer bytes than asked for has emptied the socket */
 };
 extern const struct conn_io conn_io_plain;
 

@@ -33,6 +33,8 @@
 #define OUT_MAX  65536 /* answers queued and not taken: the next request has to wait */
 #define OUT_MARK 16384
 
+#define BLANK_MAX 64 /* bytes of empty lines before a request */
+
 static struct http *http_of(const struct conn *c)
 {
 	struct http *h = c->owner;
@@ -356,7 +358,7 @@ static void begin_request(struct http *h, struct slice head, size_t body_near)
 	}
 }
 
-/* Empty lines before a request are ignored (RFC 9112 2.2); they begin nothing. */
+/* Some empty lines before a request are ignored (RFC 9112 2.2); they begin nothing. */
 static size_t skip_blank(struct http *h, struct slice bytes)
 {
 	size_t i = 0;
@@ -369,9 +371,16 @@ static size_t skip_blank(struct http *h, struct slice bytes)
 				       "request");
 			return bytes.n;
 		}
+		if (++h->blank_n > BLANK_MAX) {
+			refuse_scanned(h, FAULT_BAD_REQUEST,
+				       "only empty lines come where a request should begin");
+			return bytes.n;
+		}
 		h->blank_cr = !h->blank_cr;
 		i++;
 	}
+	if (i < bytes.n)
+		h->blank_n = 0;
 	return i;
 }
 

@@ -125,7 +125,8 @@ struct http {
 	bool ended;                          /* no more requests will be read */
 	bool eof;
 	bool is_paused;
-	bool blank_cr; /* CR of an empty line before a request */
+	bool blank_cr;   /* CR of an empty line before a request */
+	uint8_t blank_n; /* bytes of such lines */
 	uint8_t timer_mode;
 	bool body_touched; /* body bytes came: the timer starts anew */
 	struct http_scan scan;

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +193,16 @@ static int backup_problem(int rc, const char *path, struct problem *problem)
 	}
 }
 
+/* SQLite leaves the journal of a copy that it could not finish. */
+static void remove_copy(const char *path)
+{
+	char journal[PATH_MAX];
+
+	unlink(path);
+	if (snprintf(journal, sizeof(journal), "%s-journal", path) < (int)sizeof(journal))
+		unlink(journal);
+}
+
 static int make_backup(struct store *s, const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
@@ -205,7 +216,7 @@ static int make_backup(struct store *s, const char *path)
 		rc = schema_sync_parent(path);
 	close(fd);
 	if (rc != 0)
-		unlink(path);
+		remove_copy(path);
 	return rc;
 }
 

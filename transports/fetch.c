@@ -62,7 +62,7 @@ static void rows_came(struct query *q)
 	struct fetch *f = q->owner;
 
 	if (f) {
-		struct buf b = {0};
+		struct buf b = {.cap = SIZE_MAX}; /* the page was limited when it was read */
 
 		if (q->error) {
 			f->done(f, slice_str(""), FAULT_STORE_UNAVAILABLE,

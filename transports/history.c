@@ -7,7 +7,7 @@
 static void on_fetched(struct fetch *f, struct slice members, enum fault_id fault, const char *text)
 {
 	struct http_exchange *x = f->owner;
-	struct buf b = {0};
+	struct buf b = {.cap = SIZE_MAX};
 
 	http_exchange_set(x, NULL, NULL);
 	if (fault) {

@@ -31,6 +31,7 @@ struct poll {
 	uint64_t match_seq; /* If-None-Match, when has_match */
 	enum fault_id fault;
 	bool waits, has_match, is_caught_up, is_full, is_bursting;
+	bool is_due;       /* its time is over: answer as soon as there is a cursor to tell */
 	bool is_shareable; /* depends on the URL alone, of public channels */
 };
 
@@ -94,7 +95,7 @@ static void poll_live(struct subscriber *sub)
 	struct poll *p = poll_of(sub);
 
 	p->is_caught_up = true;
-	if (!p->waits || p->item_n || p->gaps.n)
+	if (!p->waits || p->is_due || p->item_n || p->gaps.n)
 		answer_soon(p);
 }
 
@@ -242,16 +243,30 @@ static void on_answer(struct loop_task *t)
 	answer(container_of(t, struct poll, answer), CLOSE_NORMAL);
 }
 
+/* Before the log has said where the channels begin there is no cursor, and gaps are still to be
+ * told: an answer now would lose them. */
+static bool can_answer(struct poll *p)
+{
+	p->is_due = true;
+	return p->session.subscriber.is_opened || p->fault;
+}
+
 static void on_timer(struct loop_timer *t)
 {
-	answer_soon(container_of(t, struct poll, timer));
+	struct poll *p = container_of(t, struct poll, timer);
+
+	if (can_answer(p))
+		answer_soon(p);
 }
 
 /* A drained or kicked poll is simply answered: its cursor is good anywhere. */
 static void poll_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
 {
 	UNUSED(delay_ms);
-	answer(container_of(session, struct poll, session), reason);
+	struct poll *p = container_of(session, struct poll, session);
+
+	if (can_answer(p))
+		answer(p, reason);
 }
 
 static const struct session_ops poll_session = {.goodbye = poll_goodbye};
@@ -349,7 +364,9 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 		http_exchange_wait(x);
 	}
 	if (subscriber_add(&p->session.subscriber, params.channels, params.channel_n, &params.start,
-			   r->is_admin, &fault) != 0)
+			   r->is_admin, &fault) != 0) {
 		p->fault = fault.id;
+		answer_soon(p);
+	}
 	subscribe_params_fini(&params);
 }

@@ -17,11 +17,15 @@
 #include "transports/receipt.h"
 #include "transports/transport.h"
 
+/* Each message of a batch counts as at least so many bytes of batch_bytes: empty ones take memory
+ * too, and their ids are told. */
+#define MESSAGE_COST_MIN 64
+
 enum batch_kind { BATCH_NONE, BATCH_LINES, BATCH_NDJSON, BATCH_ARRAY };
 
 /* The messages of one request, as slices of its body. */
 struct split {
-	size_t n, room;
+	size_t n, room, max;
 	struct slice *payloads;
 	struct payload_shape *shapes;
 };
@@ -42,6 +46,9 @@ static void split_fini(struct split *s)
 
 static int split_add(struct split *s, struct slice type, struct slice payload, struct fault *fault)
 {
+	if (s->n == s->max)
+		return fault_set(fault, FAULT_TOO_LARGE, "a batch holds at most %zu messages",
+				 s->max);
 	if (s->n == s->room) {
 		s->room = s->room ? s->room * 2 : 1;
 		s->payloads = xrealloc(s->payloads, s->room * sizeof(*s->payloads));
@@ -139,7 +146,7 @@ static void on_receipt(struct append *a)
 
 	if (p) {
 		struct gateway *g = p->gateway;
-		struct buf b = {0};
+		struct buf b = {.cap = SIZE_MAX}; /* the batch was limited */
 
 		histogram_add(g->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
 		http_exchange_set(p->exchange, NULL, NULL);
@@ -211,7 +218,7 @@ static void publish_open(struct gateway *g, struct http_exchange *x)
 {
 	struct publish_request request = {0};
 	enum batch_kind kind = BATCH_NONE;
-	struct split split = {0};
+	struct split split = {.max = 1 + g->config->batch_bytes / MESSAGE_COST_MIN};
 	struct pending *p = NULL;
 	struct fault fault;
 

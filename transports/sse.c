@@ -104,6 +104,7 @@ static void end(struct sse *s, enum close_reason reason, uint64_t delay_ms)
 	if (!s->is_plain)
 		conn_send_bytes(s->session.conn, SLICE("0\r\n\r\n"));
 	conn_finish(s->session.conn, reason);
+	loop_timer_clear(s->session.gateway->loop, &s->heartbeat);
 }
 
 static void sse_failed(struct subscriber *sub, enum fault_id why)
@@ -139,6 +140,7 @@ static const struct subscriber_ops sse_raw_subscriber = {
 static void sse_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
 {
 	end(container_of(session, struct sse, session), reason, delay_ms);
+	session_end(session, reason); /* what is published from now on is not for it */
 }
 
 static const struct session_ops sse_session = {.goodbye = sse_goodbye};
@@ -222,7 +224,7 @@ static void begin_stream(struct sse *s, struct sse_start *st)
 			   &st->params.start, s->is_admin, &fault) != 0)
 		end(s, CLOSE_KICKED, 0);
 	else if (g->is_draining)
-		end(s, CLOSE_DRAIN, 0);
+		sse_goodbye(&s->session, CLOSE_DRAIN, 0);
 }
 
 static void on_ready(struct http_exchange *x)

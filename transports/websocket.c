@@ -63,6 +63,8 @@ void ws_pending_free(struct ws_pending *p)
 {
 	LIST_REMOVE(p, link);
 	p->socket->pending_n--;
+	if (p->fetch)
+		p->socket->fetching--;
 	free(p);
 }
 
@@ -81,12 +83,22 @@ static void drop_pending(struct websocket *w)
 
 /* --- back-pressure on what the client sends -------------------------------------------------- */
 
+/* A page of history that is under way counts as if it were queued already. */
 static bool is_behind(const struct websocket *w)
 {
 	const struct gateway_config *cfg = w->session.gateway->config;
+	size_t expected = conn_out_bytes(ws_conn(w->ws)) + w->fetching * cfg->poll_bytes;
 
 	return w->pending_n >= cfg->pending_publishes ||
-	       conn_out_bytes(ws_conn(w->ws)) > cfg->out_queue_bytes + cfg->replay_window_bytes;
+	       expected > cfg->out_queue_bytes + cfg->replay_window_bytes;
+}
+
+static void call_when_read(struct websocket *w)
+{
+	size_t mark = w->session.gateway->config->replay_window_bytes / 2;
+
+	if (conn_out_bytes(ws_conn(w->ws)) > mark)
+		conn_call_on_drain(ws_conn(w->ws), mark);
 }
 
 static void pause_if_behind(struct websocket *w)
@@ -95,13 +107,17 @@ static void pause_if_behind(struct websocket *w)
 		return;
 	w->is_paused = true;
 	ws_pause(w->ws);
-	conn_call_on_drain(ws_conn(w->ws), w->session.gateway->config->replay_window_bytes / 2);
+	call_when_read(w);
 }
 
 void websocket_resume_if_ready(struct websocket *w)
 {
-	if (!w->is_paused || is_behind(w))
+	if (!w->is_paused || !ws_is_open(w->ws))
 		return;
+	if (is_behind(w)) {
+		call_when_read(w); /* replies that came meanwhile; what is pending calls again */
+		return;
+	}
 	w->is_paused = false;
 	ws_resume(w->ws);
 }
@@ -163,6 +179,12 @@ static const struct subscriber_ops raw_subscriber = {
 
 /* --- session and connection ------------------------------------------------------------------ */
 
+void websocket_close(struct websocket *w, enum close_reason reason, uint16_t code, const char *text)
+{
+	ws_close(w->ws, reason, code, text);
+	session_end(&w->session, reason);
+}
+
 static void ws_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
 {
 	struct websocket *w = container_of(session, struct websocket, session);
@@ -174,7 +196,7 @@ static void ws_goodbye(struct session *session, enum close_reason reason, uint64
 		websocket_send_json(w, buf_slice(&b));
 		buf_fini(&b);
 	}
-	ws_close(w->ws, reason, info->ws_code, info->text);
+	websocket_close(w, reason, info->ws_code, info->text);
 }
 
 static const struct session_ops websocket_session = {.goodbye = ws_goodbye};
@@ -251,7 +273,7 @@ static void subscribe_from_url(struct websocket *w, struct subscribe_params *p, 
 		ws_opened(&w->session.subscriber, subscriber_position(&w->session.subscriber));
 	} else if (subscriber_add(&w->session.subscriber, p->channels, p->channel_n, &p->start,
 				  w->is_admin, fault) != 0) {
-		ws_close(w->ws, CLOSE_KICKED, 1008, fault->message);
+		websocket_close(w, CLOSE_KICKED, 1008, fault->message);
 	}
 }
 

@@ -78,6 +78,7 @@ static int get_u64(const struct command *c, const char *name, uint64_t *ret, boo
 struct names {
 	struct buf text;
 	size_t n;
+	size_t said;          /* repetitions */
 	struct slice *slices; /* into text, set once it is complete */
 	size_t *ends;
 };
@@ -89,13 +90,27 @@ static void names_fini(struct names *names)
 	free(names->ends);
 }
 
+static int too_many(size_t max, struct fault *fault)
+{
+	return fault_set(fault, FAULT_TOO_MANY_CHANNELS,
+			 "at most %zu channels for one subscription", max);
+}
+
 static int names_add(struct names *names, size_t max, struct slice value, struct fault *fault)
 {
-	if (names->n == max)
-		return fault_set(fault, FAULT_TOO_MANY_CHANNELS,
-				 "at most %zu channels for one subscription", max);
+	size_t from = names->text.n, begin = 0;
+
 	if (json_type_of(value) != JSON_STRING || json_unescape(value, &names->text) != 0)
 		return fault_set(fault, FAULT_BAD_CHANNEL, "channel names must be strings");
+	struct slice name = slice_skip(buf_slice(&names->text), from);
+	for (size_t i = 0; i < names->n; begin = names->ends[i++]) {
+		if (slice_eq(slice_make(names->text.p + begin, names->ends[i] - begin), name)) {
+			names->text.n = from; /* said before: counts once */
+			return names->said++ < HTTP_PARAMS_MAX ? 0 : too_many(max, fault);
+		}
+	}
+	if (names->n == max)
+		return too_many(max, fault);
 	names->ends[names->n++] = names->text.n;
 	return 0;
 }
@@ -129,6 +144,21 @@ static int names_get(const struct command *c, struct names *names, struct fault 
 	return rc;
 }
 
+/* A cursor is never refused: one that is no text at all, or longer than any id, is a bad one. */
+static int get_since(const struct command *c, struct buf *text, bool *ret_present,
+		     struct fault *fault)
+{
+	int rc = get_string(c, "since", text, ret_present, fault);
+	struct slice v;
+
+	if (rc && json_object_get(c->frame, "since", &v) && json_type_of(v) == JSON_STRING) {
+		buf_clear(text);
+		return 0;
+	}
+	*ret_present = *ret_present && text->n > 0; /* an empty one counts as not given */
+	return rc;
+}
+
 /* since or last. text holds the cursor. */
 static int start_get(const struct command *c, struct buf *text, struct start *ret,
 		     struct fault *fault)
@@ -143,7 +173,7 @@ static int start_get(const struct command *c, struct buf *text, struct start *re
 		ret->kind = START_ALL;
 		return 0;
 	}
-	int rc = get_string(c, "since", text, &has_since, fault);
+	int rc = get_since(c, text, &has_since, fault);
 	if (rc == 0)
 		rc = get_u64(c, "last", &last, &has_last, fault);
 	if (rc)
@@ -153,7 +183,7 @@ static int start_get(const struct command *c, struct buf *text, struct start *re
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "\"last\": at most %llu (limits.last_limit)",
 				 (unsigned long long)last_max);
-	if (has_since && text->n)
+	if (has_since)
 		*ret = slice_eq_str(buf_slice(text), "0")
 			       ? (struct start){.kind = START_ALL}
 			       : (struct start){START_AFTER, buf_slice(text), 0};
@@ -204,6 +234,13 @@ static void subscribe(const struct command *c)
 		rc = check_subscribe(c, &names, &fault);
 	if (rc == 0) {
 		struct start_point point = start_resolve(h, &start);
+		char id[ID_TEXT_MAX];
+
+		/* The log goes on meanwhile: what is told here is where it starts. */
+		if (start.kind == START_NOW || (start.kind == START_LAST && !point.last))
+			start = (struct start){START_AFTER,
+					       slice_make(id, id_format(id, &h->epoch, point.from)),
+					       0};
 
 		begin_reply(&b, "ok", c->ref);
 		add_channels(&b, &names);
@@ -393,7 +430,7 @@ static void on_raw_receipt(struct append *a)
 			      clock_mono_us() - a->born_us);
 		if (a->error) {
 			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
-			ws_close(w->ws, CLOSE_OVERLOAD, 1013, publish_fault_text(a->error));
+			websocket_close(w, CLOSE_OVERLOAD, 1013, publish_fault_text(a->error));
 		}
 		ws_pending_free(p);
 		websocket_resume_if_ready(w);
@@ -424,9 +461,8 @@ void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
 		return;
 	ws_pending_free(p);
 	bool is_ours = fault_status(fault.id) >= 500;
-	fault.message[120] = '\0'; /* a close frame holds 123 bytes */
-	ws_close(w->ws, is_ours ? CLOSE_OVERLOAD : CLOSE_KICKED, is_ours ? 1013 : 1008,
-		 fault.message);
+	websocket_close(w, is_ours ? CLOSE_OVERLOAD : CLOSE_KICKED, is_ours ? 1013 : 1008,
+			fault.message);
 }
 
 /* --- history, ping --------------------------------------------------------------------------- */
@@ -436,7 +472,7 @@ static void on_fetched(struct fetch *f, struct slice members, enum fault_id faul
 	struct ws_pending *p = f->owner;
 	struct websocket *w = p->socket;
 	struct slice ref = slice_make(p->ref, p->ref_n);
-	struct buf b = {0};
+	struct buf b = {.cap = SIZE_MAX}; /* the page was limited when it was read */
 
 	if (fault) {
 		websocket_send_fault(w, ref, fault, text);
@@ -474,7 +510,9 @@ static void history(const struct command *c)
 		r.channel = names.slices[0];
 		r.limit = limit;
 		p->fetch = fetch_start(w->session.gateway, &r, on_fetched, p, &fault);
-		if (!p->fetch) {
+		if (p->fetch) {
+			w->fetching++;
+		} else {
 			ws_pending_free(p);
 			rc = -1;
 		}

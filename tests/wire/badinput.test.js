@@ -201,8 +201,8 @@ claim('afterwards descriptors and memory are back where they were', { ms: 30000 
   d.agent.destroy();
   await until(() => d.fds() <= baseline.fds + 2, 15000, () => `descriptors to be ${baseline.fds} again (now ${d.fds()})`);
   await d.untilMetric('holdfast_connections', (n) => n <= 2);
-  for (const transport of ['websocket', 'sse', 'longpoll', 'shortpoll']) assert.equal(await d.metric(`holdfast_sessions{transport="${transport}"}`), 0, transport);
-  assert.equal(await d.metric('holdfast_subscriptions'), 0);
+  for (const transport of ['websocket', 'sse', 'longpoll', 'shortpoll']) await d.untilMetric(`holdfast_sessions{transport="${transport}"}`, (n) => n === 0);
+  await d.untilMetric('holdfast_subscriptions', (n) => n === 0);
   const grown = d.rss() - baseline.rss;
   assert.ok(grown < 48 * MB, `the daemon grew by ${(grown / MB).toFixed(1)} MB`);
 });

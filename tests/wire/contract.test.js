@@ -190,7 +190,7 @@ each('coming back with the cursor of a quiet subscription loses nothing', 'ids',
   const d = await daemon(t);
   const [ch, other] = [fresh(), fresh()];
   await publishNumbers(d, [ch, other], 0, 4);
-  const r = await open(t, a, d, { channels: [ch] });
+  const r = await open(t, a, d, { channels: [ch], wait: 0.2 });
   await until(() => r.cursor, 5000, 'a cursor');
   const { cursor } = r;
   r.close();

@@ -177,15 +177,23 @@ void fake_trim_age(struct history *h, const char *channel, int64_t oldest_ms)
 
 void fake_purge(struct history *h, const char *channel)
 {
-	fake_trim(h, channel, 0);
-	for (size_t i = 0; i < h->worker_n; i++) {
-		struct forget_letter *l = xcalloc(1, sizeof(*l));
+	struct fake_channel *c = fake_channel_find(h, channel);
 
-		l->letter.kind = LETTER_TASK;
-		strcpy(l->channel, channel);
-		l->upto = fake_channel_floor(fake_channel_find(h, channel));
-		post(&h->workers[i], &l->letter);
-	}
+	if (!c)
+		return;
+	c->gone = c->n;
+	c->purged = c->rows[c->n - 1]->seq;
+}
+
+void fake_tell_purged(struct history *h, struct fake_worker *w, const char *channel)
+{
+	struct fake_channel *c = fake_channel_find(h, channel);
+	struct forget_letter *l = xcalloc(1, sizeof(*l));
+
+	l->letter.kind = LETTER_TASK;
+	strcpy(l->channel, channel);
+	l->upto = c ? c->purged : 0;
+	post(w, &l->letter);
 }
 
 /* --- committing ----------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct fake_channel {
 	UT_hash_handle hh;
 	struct message **rows;
 	size_t n, room, gone;
+	uint64_t purged; /* up to here */
 	char name[256];
 };
 
@@ -71,8 +72,10 @@ uint64_t fake_publish(struct history *h, const char *channel, enum durability d,
 void fake_trim(struct history *h, const char *channel, size_t keep);
 /* Remove what is older than this. */
 void fake_trim_age(struct history *h, const char *channel, int64_t oldest_ms);
-/* Empty the channel and post to every worker that it is to be forgotten. */
+/* Empty the channel; workers are told later. */
 void fake_purge(struct history *h, const char *channel);
+/* Post to a worker that the channel was purged. */
+void fake_tell_purged(struct history *h, struct fake_worker *w, const char *channel);
 
 /* --- the readers ---------------------------------------------------------------------------- */
 

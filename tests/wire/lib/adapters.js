@@ -1,7 +1,8 @@
 // One face for every way to subscribe, for the contract suite (contract.test.js). A way is one line of ADAPTERS: its name, what it
 // can do, and a function that opens it.
 //
-//   const r = await adapter.open(t, d, { channels, since, last, more, admin })   throws a Refusal when it is refused
+//   const r = await adapter.open(t, d, { channels, since, last, more, admin, wait })   throws a Refusal when it is refused; more: other
+//   parameters; wait: seconds of a long poll
 //   await r.next()   the next message: { data, id, json }; gaps that come before it go to r.gaps
 //   r.cursor         what to come back with
 //   r.pause(), r.resume(), r.close()
@@ -213,7 +214,7 @@ class PollReader extends Reader {
 
   async ask() {
     const { channels, more, admin } = this.o;
-    const q = query(channels, { ...this.params, ...(this.wait && { wait: this.wait }), ...more });
+    const q = query(channels, { ...this.params, ...(this.wait && { wait: this.o.wait ?? this.wait }), ...more });
     const a = await this.d.get(`${this.path}?${q}`, { ms: 30000 + this.wait * 1000, agent: admin ? undefined : this.agent, admin });
     if (a.status !== 200) throw new Refusal(a.json.error.code, a.status);
     const reply = a.json;

@@ -81,7 +81,7 @@ class PollFollower extends Follower {
         reply.messages.forEach((m, i) => this.add(raws[i], m));
         this.cursor = reply.cursor;
         params = { since: reply.cursor };
-        if (!wait && !reply.more) await new Promise((resolve) => setTimeout(resolve, 10)); // between two short polls, as a client would
+        if (!wait && !reply.more) await new Promise((resolve) => setTimeout(resolve, 10)); // lint: polls, as a client between two short polls
       }
     } catch (err) {
       this.items.end(err);

@@ -21,7 +21,7 @@ export async function until(fn, ms, what) {
     const value = await fn();
     if (value) return value;
     if (Date.now() > end) throw new Timeout(`${typeof what === 'function' ? what() : what}: not within ${ms * scale} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 10)); // lint: polls
   }
 }
 
