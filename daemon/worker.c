@@ -162,16 +162,17 @@ static void stop(struct worker *w)
 
 /* --- letters --------------------------------------------------------------------------------- */
 
+/* Receipts first: a publisher does not wait behind the writes to all subscribers. */
 static void on_batch(struct worker *w, struct batch_letter *l)
 {
 	struct append *a;
 
-	if (l->batch)
-		hub_deliver(w->hub, l->batch);
 	while ((a = STAILQ_FIRST(&l->receipts)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->receipts, receipt);
 		a->done(a);
 	}
+	if (l->batch)
+		hub_deliver(w->hub, l->batch);
 	batch_letter_free(l);
 }
 

@@ -306,7 +306,7 @@ static struct batch *batch_make(struct history *h)
 		n += w->round[i]->error == 0 ? w->round[i]->n : 0;
 	struct batch *b = xcalloc(1, sizeof(*b) + n * sizeof(b->messages[0]));
 	atomic_init(&b->refs, 1);
-	b->head = w->seq;
+	b->head = atomic_load(&h->head);
 	for (size_t i = 0; i < w->round_n; i++) {
 		const struct append *a = w->round[i];
 		for (size_t k = 0; k < a->n; k++) {
@@ -316,6 +316,11 @@ static struct batch *batch_make(struct history *h)
 			}
 			b->messages[b->n++] = message_ref(a->messages[k]);
 			count_published(w, a->messages[k]);
+			/* Never the number of a message that failed: it may be given out again
+			 * after a crash, and a cursor that has it would hide the message that gets
+			 * it then. */
+			if (a->messages[k]->seq)
+				b->head = a->messages[k]->seq;
 		}
 	}
 	/* Before any letter: who has seen a message of this batch finds it at or below the head. A

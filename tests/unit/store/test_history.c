@@ -675,6 +675,9 @@ static void test_failing_sync(void **state)
 	publish(f, "a", DURABILITY_SYNC);
 	assert_int_equal(f->w[0].error, -EIO);
 	assert_true(history_health(f->h) < 0);
+	/* nobody gets a cursor with the number of a message that is in no log */
+	assert_int_equal(f->w[0].head, first);
+	assert_int_equal(history_head(f->h), first);
 	vfs_shim_heal();
 	wait_for_health(f);
 	uint64_t after = publish(f, "a", DURABILITY_SYNC);
