@@ -36,6 +36,14 @@ static bool is_json_type(struct slice e)
 	       (e.n > n && slice_eq_nocase(slice_make(e.p + e.n - n, n), suffix));
 }
 
+static bool is_text_type(struct slice e)
+{
+	static const char prefix[] = "text/";
+	size_t n = sizeof(prefix) - 1;
+
+	return e.n >= n && slice_eq_nocase(slice_make(e.p, n), prefix);
+}
+
 /* Nobody said what it is: an object or array is taken for JSON, so that plain curl does the
  * expected thing; numbers and bare words are text, so that lines of text do not change their kind.
  */
@@ -80,7 +88,7 @@ int payload_shape(struct slice content_type, struct slice payload, struct payloa
 		*ret = (struct payload_shape){.kind = MESSAGE_JSON};
 		if (!slice_eq_nocase(e, "application/json"))
 			ret->type = type;
-	} else if (slice_starts(e, "text/") && utf8_is_valid(payload.p, payload.n)) {
+	} else if (is_text_type(e) && utf8_is_valid(payload.p, payload.n)) {
 		*ret = (struct payload_shape){.kind = MESSAGE_TEXT};
 		if (!slice_eq_nocase(e, "text/plain"))
 			ret->type = type;

@@ -13,8 +13,8 @@
 void recovery_step(struct subscriber *s);
 /* A live subscriber could not take the message (its seq; it was not queued). */
 void recovery_fall_behind(struct subscriber *s, uint64_t seq);
-/* Catch up again from this position on, because of a subscription that is about to be added. When it
- * is older than where the subscriber stands, the others keep their positions as starts of their
+/* Catch up again from this position on, because of a subscription that is about to be added. When
+ * it is older than where the subscriber stands, the others keep their positions as starts of their
  * own; for that the queue is taken back, so that what is queued is always in log order, and one
  * number says what a later rewind dropped. */
 void recovery_restart(struct subscriber *s, uint64_t from);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model: see the header. DESIGN: it knows the whole log, removed messages too, and what is still retained now; never how
- * the broker comes to its answers. Where the broker may choose the moment (what "the oldest" or "the newest ten" are while
- * messages come and go), the model accepts every moment between asking and seeing, and nothing else.
+ * model: see the header. DESIGN: it knows the whole log, removed messages too, and what is still
+ * retained now; never how the broker comes to its answers. Where the broker may choose the moment
+ * (what "the oldest" or "the newest ten" are while messages come and go), the model accepts every
+ * moment between asking and seeing, and nothing else.
  */
 #include "tests/replay/model.h"
 

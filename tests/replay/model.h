@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model: what a client may see, said once more and independently of the broker. One model per connection. It is fed with
- * what the client was told, in the order in which it was told, and compares with everything that was ever stored.
+ * model: what a client may see, said once more and independently of the broker. One model per
+ * connection. It is fed with what the client was told, in the order in which it was told, and
+ * compares with everything that was ever stored.
  *
- * Each stored message of a subscribed channel is accounted for exactly once: not asked for (older than the start), seen,
- * or named by a gap, and then it is really gone. When a message arrives, every older one of its channel must be accounted for.
- * Thread: one.
+ * Each stored message of a subscribed channel is accounted for exactly once: not asked for (older
+ * than the start), seen, or named by a gap, and then it is really gone. When a message arrives,
+ * every older one of its channel must be accounted for. Thread: one.
  */
 #ifndef TESTS_REPLAY_MODEL_H
 #define TESTS_REPLAY_MODEL_H
@@ -19,12 +20,13 @@ struct asked {
 	enum start_kind kind;
 	bool is_bad; /* a gap is due first */
 	enum gap_reason reason;
-	char since[32];    /* as the client gave it */
-	uint64_t from;     /* START_NOW, START_AFTER: after this */
-	uint32_t last;     /* START_LAST */
-	uint64_t head;     /* of the worker when it was asked */
-	uint64_t cursor;   /* what the client resumes from when it is cut right after */
-	unsigned going_back; /* number of the request, when it is older than what the connection has seen; else 0 */
+	char since[32];      /* as the client gave it */
+	uint64_t from;       /* START_NOW, START_AFTER: after this */
+	uint32_t last;       /* START_LAST */
+	uint64_t head;       /* of the worker when it was asked */
+	uint64_t cursor;     /* what the client resumes from when it is cut right after */
+	unsigned going_back; /* number of the request, when it is older than what the connection has
+				seen; else 0 */
 };
 
 struct model_sub {
@@ -41,10 +43,10 @@ struct model {
 	struct history *history;
 	const struct hub *hub;
 	struct model_sub subs[MODEL_CHANNELS];
-	uint64_t last;   /* newest seq seen */
-	unsigned backs;  /* how often the order may still go back: once per request */
+	uint64_t last;       /* newest seq seen */
+	unsigned backs;      /* how often the order may still go back: once per request */
 	unsigned going_back; /* number of the latest such request */
-	uint64_t resume; /* the client's cursor */
+	uint64_t resume;     /* the client's cursor */
 	bool is_opened, has_failed;
 	char wrong[400]; /* what was wrong first; "" when all is well */
 };

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim: the broker under random schedules. One seed is one run: a few hundred steps over one or two hubs, a fake log and
- * some clients, on a fake clock, in one thread, so that a seed gives the same run everywhere.
+ * sim: the broker under random schedules. One seed is one run: a few hundred steps over one or two
+ * hubs, a fake log and some clients, on a fake clock, in one thread, so that a seed gives the same
+ * run everywhere.
  *
  *   sim                  the seeds of the test suite
  *   sim --seeds A-B      these
  *   sim --seed N         one, telling each step
  *
- * After each step: what clients were told is held against tests/replay/model.c, and what hubs remember against the
- * log. At the end of a run everything is delivered and written; then nobody may miss anything, everybody is live, and after
- * all have gone nothing is left.
+ * After each step: what clients were told is held against tests/replay/model.c, and what hubs
+ * remember against the log. At the end of a run everything is delivered and written; then nobody
+ * may miss anything, everybody is live, and after all have gone nothing is left.
  *
  * It must never let the wall clock, an address or the order of a hash decide anything.
  */
@@ -60,7 +61,7 @@ struct sim {
 	/* what each hub was told to forget: nothing up to here may be remembered */
 	uint64_t forgotten[FAKE_WORKERS][CHANNELS];
 	bool is_untold[FAKE_WORKERS][CHANNELS]; /* of a purge */
-	unsigned answered; /* publishes */
+	unsigned answered;                      /* publishes */
 	unsigned posted;
 	const char *failure;
 	char text[500];
@@ -88,7 +89,7 @@ static size_t pick(const size_t *of, size_t n)
 {
 	return of[roll(n)];
 }
-#define PICK(...)                                                                                  \
+#define PICK(...) \
 	pick((const size_t[]){__VA_ARGS__}, sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t))
 
 static void PRINTF_LIKE(1, 2) say(const char *fmt, ...)
@@ -249,7 +250,8 @@ static struct start random_start(char since[48])
 		snprintf(since, 48, "fake.%llu", (unsigned long long)(head + 1 + roll(50)));
 		break;
 	case 9: /* near the end, where a worker may lag */
-		snprintf(since, 48, "fake.%llu", (unsigned long long)(head - roll(head < 6 ? 1 : 6)));
+		snprintf(since, 48, "fake.%llu",
+			 (unsigned long long)(head - roll(head < 6 ? 1 : 6)));
 		break;
 	default:
 		snprintf(since, 48, "fake.%llu", (unsigned long long)roll(head + 1));
@@ -354,8 +356,8 @@ static void client_leave_channel(struct client *c, size_t channel)
 static void on_receipt(struct append *a)
 {
 	for (size_t i = 0; i < a->n; i++) {
-		bool is_numbered = a->error == 0 &&
-				   a->messages[i]->durability != DURABILITY_EPHEMERAL;
+		bool is_numbered =
+			a->error == 0 && a->messages[i]->durability != DURABILITY_EPHEMERAL;
 		if (is_numbered != (a->messages[i]->seq != 0))
 			fail("a receipt with error %d and seq %llu", a->error,
 			     (unsigned long long)a->messages[i]->seq);
@@ -392,8 +394,9 @@ static void step_publish(void)
 {
 	size_t i = roll(CHANNELS);
 	bool is_ephemeral = chance(8);
-	uint64_t seq = fake_publish(sim.rig.history, channel_names[i],
-				    is_ephemeral ? DURABILITY_EPHEMERAL : DURABILITY_COMMIT, "text");
+	uint64_t seq =
+		fake_publish(sim.rig.history, channel_names[i],
+			     is_ephemeral ? DURABILITY_EPHEMERAL : DURABILITY_COMMIT, "text");
 
 	say("publish %s%llu", channel_names[i], (unsigned long long)seq);
 }
@@ -547,7 +550,8 @@ static size_t check_ring(const struct hub *h, struct channel *ch, size_t w)
 		const struct recent *r = channel_recent(ch, i);
 
 		if (r->message != log->rows[at + i] || r->message->seq <= sim.forgotten[w][k])
-			fail("%s remembers %llu wrongly", name, (unsigned long long)r->message->seq);
+			fail("%s remembers %llu wrongly", name,
+			     (unsigned long long)r->message->seq);
 		bytes += message_size(r->message);
 		for (size_t f = 0; f < FORMAT_COUNT; f++)
 			bytes += r->frames[f] ? sizeof(struct frame) + r->frames[f]->n : 0;
@@ -679,8 +683,9 @@ static void random_weights(void)
 
 static void step(void)
 {
-	static void (*const kinds[])(void) = {step_publish, step_post, step_commit, step_deliver,
-					      step_answer,  step_trim, step_time,   step_some_client};
+	static void (*const kinds[])(void) = {step_publish, step_post,       step_commit,
+					      step_deliver, step_answer,     step_trim,
+					      step_time,    step_some_client};
 	unsigned all = 0;
 	size_t kind = 0;
 

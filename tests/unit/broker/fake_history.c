@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake_history: see the header. DESIGN: nothing is ever forgotten: a removed message only moves behind `gone`, so that
- * a test can ask afterwards what there was. Reads are written as the contract says, by the plainest means (a scan over
- * the ranges for each row), so that they can be believed.
+ * fake_history: see the header. DESIGN: nothing is ever forgotten: a removed message only moves
+ * behind `gone`, so that a test can ask afterwards what there was. Reads are written as the
+ * contract says, by the plainest means (a scan over the ranges for each row), so that they can be
+ * believed.
  */
 #include "tests/unit/broker/fake_history.h"
 
@@ -533,7 +534,8 @@ int history_append(struct history *h, struct append *a)
 
 int history_query(struct history *h, struct query *q)
 {
-	/* A letter that comes back with leftovers of another question would be a fault of the asker. */
+	/* A letter that comes back with leftovers of another question would be a fault of the
+	 * asker. */
 	assert(q->row_n == 0 && q->error == 0 && q->done && q->row_max >= 1);
 	if (h->query_n >= h->query_room)
 		return -EAGAIN;

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake_history: the log as the broker knows it (store/history.h), in memory, in one thread, moved by hand. The test
- * decides when the log thread commits, when a reader reads, when the answer is posted, and when a worker
- * opens its next letter. Linked instead of the store.
+ * fake_history: the log as the broker knows it (store/history.h), in memory, in one thread, moved
+ * by hand. The test decides when the log thread commits, when a reader reads, when the answer is
+ * posted, and when a worker opens its next letter. Linked instead of the store.
  *
  *   append ─▶ waiting ──fake_commit──▶ log, and a letter for every worker ──fake_deliver──▶ hub
  *   query  ─▶ waiting ──fake_read────▶ rows as of now ──fake_answer──▶ letter ──fake_deliver──▶ hub
  *
- * Kept from the real one: letters reach a worker in the order in which they were posted; a query's answer is of
- * the moment of reading; limits of a page and floor, oldest, head, after, reached as store/store.h says; numbers of
- * failed commits are skipped; a batch in which nothing succeeded goes to its publishers' workers only, and
- * history_head() does not know of it.
- * Thread: one.
+ * Kept from the real one: letters reach a worker in the order in which they were posted; a query's
+ * answer is of the moment of reading; limits of a page and floor, oldest, head, after, reached as
+ * store/store.h says; numbers of failed commits are skipped; a batch in which nothing succeeded
+ * goes to its publishers' workers only, and history_head() does not know of it. Thread: one.
  */
 #ifndef TESTS_UNIT_BROKER_FAKE_HISTORY_H
 #define TESTS_UNIT_BROKER_FAKE_HISTORY_H
@@ -36,7 +35,8 @@ struct fake_worker {
 	struct hub *hub;
 	struct letter_list letters;
 	size_t letter_n;
-	/* Told when the hub has forgotten a purged channel's messages up to this one; may be NULL. */
+	/* Told when the hub has forgotten a purged channel's messages up to this one; may be NULL.
+	 */
 	void (*forgot)(struct fake_worker *w, const char *channel, uint64_t upto);
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake_subscriber: see the header. DESIGN: a frame holds the fact (channel, seq, prev), not a wire format, so that nothing
- * has to be parsed. The ops are a copy per subscriber, for tests that leave out the optional ones.
+ * fake_subscriber: see the header. DESIGN: a frame holds the fact (channel, seq, prev), not a wire
+ * format, so that nothing has to be parsed. The ops are a copy per subscriber, for tests that leave
+ * out the optional ones.
  */
 #include "tests/unit/broker/fake_subscriber.h"
 

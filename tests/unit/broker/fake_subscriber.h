@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake_subscriber: a client with a queue of its own that is written when the test says so. What was written is kept as
- * events, in order, so that a test sees what a client would see. Control events are not dropped by a
- * rewind, as in a real connection.
- * Thread: one.
+ * fake_subscriber: a client with a queue of its own that is written when the test says so. What was
+ * written is kept as events, in order, so that a test sees what a client would see. Control events
+ * are not dropped by a rewind, as in a real connection. Thread: one.
  */
 #ifndef TESTS_UNIT_BROKER_FAKE_SUBSCRIBER_H
 #define TESTS_UNIT_BROKER_FAKE_SUBSCRIBER_H
@@ -34,7 +33,7 @@ struct fake_subscriber {
 	size_t live_room;   /* the queue takes so many events while live … */
 	size_t replay_room; /* … and so many while catching up */
 	bool keeps;         /* as a poll: a rewind drops nothing */
-	bool is_half_sent;  /* the first message of the queue is partly written: a rewind keeps it */
+	bool is_half_sent; /* the first message of the queue is partly written: a rewind keeps it */
 	bool wants_drain;
 	bool has_failed;
 	unsigned rewinds;
@@ -51,8 +50,8 @@ void fake_mark(struct fake_subscriber *f, int mark, const char *channel);
 void fake_write(struct fake_subscriber *f, size_t n);
 /* Write all, as long as there is something. */
 void fake_write_all(struct fake_subscriber *f);
-/* Write nothing, but what was written becomes text and is forgotten: "open 0|live|a1|b2|gap a 1-2 oldest 3 epoch".
- * Static, good until the next call. */
+/* Write nothing, but what was written becomes text and is forgotten: "open 0|live|a1|b2|gap a 1-2
+ * oldest 3 epoch". Static, good until the next call. */
 const char *fake_seen(struct fake_subscriber *f);
 /* The same after writing all. */
 const char *fake_take(struct fake_subscriber *f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* hub_rig: see the header. since=0 is START_ALL here as in the front-ends; every other text is a cursor. */
+/* hub_rig: see the header. since=0 is START_ALL here as in the front-ends; every other text is a
+ * cursor. */
 #include "tests/unit/broker/hub_rig.h"
 
 #include "base/clock.h"

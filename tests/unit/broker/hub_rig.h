@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hub_rig: hubs over a fake log, on a fake clock, and short words for what tests of broker/ do with them.
+ * hub_rig: hubs over a fake log, on a fake clock, and short words for what tests of broker/ do with
+ * them.
  *
- * Namespaces: the default one, "few" (3 messages per channel), "brief" (1000 ms), "ram" (durability memory),
- * "closed" (only the admin may publish and subscribe).
- * Thread: one.
+ * Namespaces: the default one, "few" (3 messages per channel), "brief" (1000 ms), "ram" (durability
+ * memory), "closed" (only the admin may publish and subscribe). Thread: one.
  */
 #ifndef TESTS_UNIT_BROKER_HUB_RIG_H
 #define TESTS_UNIT_BROKER_HUB_RIG_H
@@ -43,7 +43,8 @@ void rig_deliver(struct hub_rig *r);
 void rig_advance(struct hub_rig *r, uint64_t ms);
 int64_t rig_count(const struct hub_rig *r, enum counter_id id);
 
-/* Subscribe to channels separated by spaces. since: as a client gives it; NULL: from now. Return subscriber_add()'s. */
+/* Subscribe to channels separated by spaces. since: as a client gives it; NULL: from now. Return
+ * subscriber_add()'s. */
 int rig_subscribe(struct fake_subscriber *f, const char *channels, const char *since);
 int rig_subscribe_last(struct fake_subscriber *f, const char *channels, uint32_t last);
 int rig_subscribe_from(struct fake_subscriber *f, const char *channels, const struct start *start);
