@@ -17,9 +17,11 @@ int param_u64(const struct http_request *r, const char *name, uint64_t max, uint
 	if (!v.p)
 		return 0;
 	for (size_t i = 0; i < v.n; i++) {
-		if (v.p[i] < '0' || v.p[i] > '9' || n > max / 10)
+		uint64_t digit = (uint64_t)(v.p[i] - '0');
+
+		if (v.p[i] < '0' || v.p[i] > '9' || n > (max - digit) / 10 || digit > max)
 			goto bad;
-		n = n * 10 + (uint64_t)(v.p[i] - '0');
+		n = n * 10 + digit;
 	}
 	if (v.n == 0 || n > max)
 		goto bad;

@@ -31,7 +31,6 @@ struct poll {
 	uint64_t match_seq; /* If-None-Match, when has_match */
 	enum fault_id fault;
 	bool waits, has_match, is_caught_up, is_full, is_bursting;
-	bool is_over;      /* the wait, before history was read: answer when it has been */
 	bool is_due;       /* its time is over: answer as soon as there is a cursor to tell */
 	bool is_shareable; /* depends on the URL alone, of public channels */
 };

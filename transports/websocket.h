@@ -44,7 +44,8 @@ void ws_pending_free(struct ws_pending *p);
 void websocket_resume_if_ready(struct websocket *w);
 
 /* Close, and leave all channels at once: no message may follow the close frame (RFC 6455 5.5.1). */
-void websocket_close(struct websocket *w, enum close_reason reason, uint16_t code, const char *text);
+void websocket_close(struct websocket *w, enum close_reason reason, uint16_t code,
+		     const char *text);
 /* A JSON text frame. */
 void websocket_send_json(struct websocket *w, struct slice json);
 void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id,

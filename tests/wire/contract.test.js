@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The contract of docs/protocol.md that every way to subscribe keeps: each claim runs over each line of ADAPTERS (lib/adapters.js)
 // that can keep it. A new transport is one more line there.
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gate_rig: see gate_rig.h. Everything happens in loop_turn() of the one thread, so "nothing moves any more" is a number of
- * turns that is larger than any chain of causes: event, input, answer, write, room, input.
+ * gate_rig: see gate_rig.h. Everything happens in loop_turn() of the one thread, so "nothing moves
+ * any more" is a number of turns that is larger than any chain of causes: event, input, answer,
+ * write, room, input.
  */
 #include "tests/unit/transports/gate_rig.h"
 
@@ -150,8 +151,8 @@ void gate_connect(struct gate *g, size_t i, bool is_admin)
 
 	if (client->fd >= 0)
 		gate_hang_up(g, i);
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
 	*client = (struct gate_client){.fd = fds[1]};
 	struct conn *c = conn_new(&g->env, fds[0], &conn_io_plain, NULL, NULL);
 	c->is_admin = is_admin;

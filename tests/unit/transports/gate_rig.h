@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gate_rig: one worker's front door, as clients see it: http_serve and the gateway over socketpairs, a hub, and a log that is
- * moved by hand (tests/unit/broker/fake_history.h). The clock stands still until gate_pass.
+ * gate_rig: one worker's front door, as clients see it: http_serve and the gateway over
+ * socketpairs, a hub, and a log that is moved by hand (tests/unit/broker/fake_history.h). The clock
+ * stands still until gate_pass.
  *
- * Namespaces: the default one, "few" (3 messages per channel), "open" (public), "closed" (for the admin only).
- * Thread: one.
+ * Namespaces: the default one, "few" (3 messages per channel), "open" (public), "closed" (for the
+ * admin only). Thread: one.
  */
 #ifndef TESTS_UNIT_TRANSPORTS_GATE_RIG_H
 #define TESTS_UNIT_TRANSPORTS_GATE_RIG_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One face for every way to subscribe, for the contract suite (contract.test.js). A way is one line of ADAPTERS: its name, what it
 // can do, and a function that opens it.
 //
@@ -231,7 +232,7 @@ class PollReader extends Reader {
       while (!this.stopped) {
         if (this.paused) await this.paused;
         const reply = await this.ask();
-        if (!this.wait && !reply.more) await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
+        if (!this.wait && !reply.more) await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS)); // lint: polls
       }
     } catch (err) {
       this.items.end(err);
