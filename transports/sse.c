@@ -281,11 +281,22 @@ static void sse_open(struct gateway *g, struct http_exchange *x)
 	http_take_over(x, on_ready);
 }
 
+/* `Accept: text/html, text/event-stream;q=0.9` asks for a stream, too. */
+static bool accepts_event_stream(const struct http_request *r)
+{
+	static const char type[] = "text/event-stream";
+	struct slice accept = http_header_get(r, "Accept");
+
+	for (; accept.n >= sizeof(type) - 1; accept = slice_skip(accept, 1))
+		if (strncasecmp(accept.p, type, sizeof(type) - 1) == 0)
+			return true;
+	return false;
+}
+
 static bool sse_match(const struct http_request *r)
 {
 	return slice_eq_str(r->path, "/v1/sse") ||
-	       (slice_eq_str(r->path, "/v1/subscribe") &&
-		http_header_has_token(r, "Accept", "text/event-stream"));
+	       (slice_eq_str(r->path, "/v1/subscribe") && accepts_event_stream(r));
 }
 
 const struct transport_ops sse_transport = {

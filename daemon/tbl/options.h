@@ -92,7 +92,7 @@ OPTION(heartbeat_ms, "delivery.heartbeat", DURATION, "25s", 10, 3600 * SEC, fixe
 OPTION(sse_retry_ms, "delivery.sse_retry", DURATION, "2s", 0, 3600 * SEC, fixed, "Delay before a browser reconnects its event stream.")
 OPTION(poll_wait_max_ms, "delivery.poll_wait_max", DURATION, "1m", 0, 3600 * SEC, fixed, "The longest wait of a long poll.")
 OPTION(poll_messages, "delivery.poll_messages", COUNT, "500", 1, 100000, fixed, "Messages in one poll reply.")
-OPTION(poll_bytes, "delivery.poll_bytes", SIZE, "1MiB", 1 * KiB, 1 * GiB, fixed, "Payload bytes in one poll reply (one message is always given).")
+OPTION(poll_bytes, "delivery.poll_bytes", SIZE, "1MiB", 1 * KiB, 256 * MiB, fixed, "Payload bytes in one poll reply (one message is always given).")
 OPTION(poll_batch_ms, "delivery.poll_batch", DURATION, "0", 0, 10 * SEC, fixed, "A waiting poll that got a message waits so long for more of the burst. 0: until the end of the event-loop turn.")
 
 SECTION("namespace", "A namespace is the part of a channel's name before the first colon. [namespace] is for all channels; [namespace chat] is for those whose names begin with chat: and inherits from [namespace] what it does not set.")
