@@ -32,6 +32,7 @@
 
 #define OUT_MAX  65536 /* answers queued and not taken: the next request has to wait */
 #define OUT_MARK 16384
+#define FRESH_MS 1000
 
 #define BLANK_MAX 64 /* bytes of empty lines before a request */
 
@@ -576,6 +577,9 @@ void http_close_if_idle(struct conn *c)
 	if (c->ops != &http_ops || !conn_is_open(c))
 		return;
 	struct http *h = http_of(c);
+	/* Who has just come, to look at our health perhaps, gets to say so. */
+	if (c->in_total == 0 && loop_now_ms(c->env->loop) - c->opened_ms < FRESH_MS)
+		return;
 
 	if (TAILQ_EMPTY(&h->exchanges) && h->scan.bytes == 0)
 		conn_finish(c, CLOSE_DRAIN);

@@ -339,5 +339,6 @@ int gate_status(const struct gate *g, size_t i)
 
 	if (b->n < 13 || !slice_starts(buf_slice(b), "HTTP/1.1 "))
 		return 0;
-	return atoi(b->p + strlen("HTTP/1.1 "));
+	const char *digits = b->p + strlen("HTTP/1.1 ");
+	return (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
 }
