@@ -149,8 +149,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct problem problem;
 	struct config cfg;
 	struct sources s;
-	char *words = strndup(size ? (const char *)data + words_at : "", size - words_at);
+	char *words = calloc(1, size - words_at + 1);
 
+	if (size > words_at)
+		memcpy(words, data + words_at, size - words_at);
 	write_file(data, file_n);
 	begin(&s);
 	add_words(&s, words);

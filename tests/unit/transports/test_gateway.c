@@ -239,7 +239,9 @@ static void test_drain_spreads_the_delays(void **state)
 		const char *at = memmem(b->p, b->n, "\"delay_ms\":", 11);
 
 		assert_non_null(at);
-		long delay = strtol(at + 11, NULL, 10);
+		long delay = 0;
+		for (at += 11; at < b->p + b->n && *at >= '0' && *at <= '9'; at++)
+			delay = delay * 10 + (*at - '0');
 		assert_in_range(delay, 0, 999);
 		snprintf(retry, sizeof(retry), "retry: %ld\n\n", delay ? delay : 2000);
 		gate_expect_part(g, i, retry);
