@@ -31,7 +31,7 @@ struct message *message_new(const struct message_spec *spec)
 	struct message *m;
 	char *p;
 
-	assert(spec->kind <= MESSAGE_BINARY && spec->durability <= DURABILITY_SYNC);
+	assert(spec->kind <= MESSAGE_EVENT && spec->durability <= DURABILITY_SYNC);
 	if (spec->channel.n < 1 || spec->channel.n > UINT8_MAX || spec->type.n > UINT16_MAX ||
 	    spec->payload.n > UINT32_MAX)
 		return NULL;
@@ -87,6 +87,7 @@ struct slice message_type(const struct message *m)
 	case MESSAGE_TEXT:
 		return SLICE("text/plain");
 	case MESSAGE_BINARY:
+	case MESSAGE_EVENT:
 		break;
 	}
 	return SLICE("application/octet-stream");

@@ -26,6 +26,9 @@ enum message_kind {
 	MESSAGE_JSON = 0,   /* strictly valid JSON: embedded as the very bytes */
 	MESSAGE_TEXT = 1,   /* valid UTF-8: embedded as a JSON string */
 	MESSAGE_BINARY = 2, /* anything else: embedded as base64 */
+	/* Not stored: an event about the channel that the broker tells its subscribers itself, in
+	 * the order of the log. The payload is the whole JSON object, the type its name. */
+	MESSAGE_EVENT = 3,
 };
 
 /* What an acknowledgement promises (docs/guarantees.md). */

@@ -31,6 +31,8 @@ struct namespace
 	uint64_t history_bytes;     /* payload bytes kept in the whole namespace; 0: no limit */
 	enum access publish;
 	enum access subscribe;
+	bool has_presence;        /* who is there is known, and may be asked */
+	bool has_presence_events; /* … and its subscribers are told of those who come and go */
 	bool is_public; /* replies may be stored by shared caches (Cache-Control: public) */
 };
 

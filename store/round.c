@@ -292,7 +292,7 @@ static void count_published(struct writer *w, const struct message *m)
 		[DURABILITY_SYNC] = COUNTER_PUBLISHED_SYNC,
 	};
 
-	if (w->counters != NULL)
+	if (w->counters != NULL && m->kind != MESSAGE_EVENT)
 		count_inc(w->counters, ids[m->durability]);
 }
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_id: making and reading ids. DESIGN: nothing of an id is derived from anything, so that it
+ * tells nothing; only what was written by session_id_format() is read: lower case, all digits.
+ */
+#include "base/session_id.h"
+
+#include <sodium.h>
+
+void session_id_make(struct session_id *ret)
+{
+	randombytes_buf(ret->bytes, sizeof(ret->bytes));
+}
+
+static bool parse(struct slice text, uint8_t *out, size_t n)
+{
+	size_t got;
+
+	if (text.n != 2 * n)
+		return false;
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] >= 'A' && text.p[i] <= 'F')
+			return false;
+	return sodium_hex2bin(out, n, text.p, text.n, NULL, &got, NULL) == 0 && got == n;
+}
+
+bool session_id_parse(struct slice text, struct session_id *ret)
+{
+	struct session_id id;
+
+	if (!parse(text, id.bytes, SESSION_ID_BYTES))
+		return false;
+	*ret = id;
+	return true;
+}
+
+bool session_name_parse(struct slice text, struct session_id *ret)
+{
+	struct session_id id = {{0}};
+
+	if (!parse(text, id.bytes, SESSION_NAME_BYTES))
+		return false;
+	*ret = id;
+	return true;
+}
+
+void session_id_format(char out[SESSION_ID_TEXT + 1], const struct session_id *id)
+{
+	sodium_bin2hex(out, SESSION_ID_TEXT + 1, id->bytes, SESSION_ID_BYTES);
+}
+
+void session_name_format(char out[SESSION_NAME_TEXT + 1], const struct session_id *id)
+{
+	sodium_bin2hex(out, SESSION_NAME_TEXT + 1, id->bytes, SESSION_NAME_BYTES);
+}
