@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "broker/presence_desk.h"
 #include "broker/recovery.h"
 
 #define RECENT_ROOM_MIN 8
@@ -131,6 +132,34 @@ void channel_expire_idle(struct hub *h, bool everything)
 
 /* --- subscriptions --------------------------------------------------------------------------- */
 
+static struct presence_place place_of(const struct subscription *s)
+{
+	return (struct presence_place){.channel = channel_name(s->channel),
+				       .kind = s->subscriber->ops->kind,
+				       .has_events = s->channel->has_presence_events};
+}
+
+static void enter_presence(struct subscription *s)
+{
+	const struct attendee *who = s->subscriber->attendee;
+	struct presence_place at = place_of(s);
+
+	if (!who || !s->channel->has_presence)
+		return;
+	s->is_present = true;
+	s->wants_members = s->owes_members = who->wants_members;
+	presence_desk_join(s->channel->hub->desk, &at, who);
+}
+
+static void leave_presence(struct subscription *s)
+{
+	const struct attendee *who = s->subscriber->attendee;
+	struct presence_place at = place_of(s);
+
+	if (s->is_present)
+		presence_desk_leave(s->channel->hub->desk, &at, &who->id, who->leaves_at_once);
+}
+
 void channel_attach(struct channel *ch, struct subscription *s)
 {
 	if (ch->subscription_n == 0)
@@ -145,6 +174,7 @@ void channel_attach(struct channel *ch, struct subscription *s)
 	ch->subscriptions[ch->subscription_n++] = s;
 	count_inc(ch->hub->counters, COUNTER_SUBSCRIPTIONS);
 	census_enter(ch->hub->census, channel_name(ch), s->subscriber->ops->kind);
+	enter_presence(s);
 }
 
 void channel_detach(struct subscription *s)
@@ -152,6 +182,7 @@ void channel_detach(struct subscription *s)
 	struct channel *ch = s->channel;
 	struct subscription *last = ch->subscriptions[--ch->subscription_n];
 
+	leave_presence(s);
 	census_leave(ch->hub->census, channel_name(ch), s->subscriber->ops->kind);
 	count_add(ch->hub->counters, COUNTER_SUBSCRIPTIONS, -1);
 	ch->subscriptions[s->slot] = last;
@@ -247,6 +278,8 @@ void channel_take_options(struct channel *ch)
 
 	ch->keep_count = ns->history_count;
 	ch->keep_age_ms = ns->history_age_ms;
+	ch->has_presence = ch->hub->desk && ns->has_presence;
+	ch->has_presence_events = ns->has_presence_events;
 }
 
 uint32_t channel_recent_after(struct channel *ch, uint64_t after)

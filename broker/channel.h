@@ -26,7 +26,10 @@ struct subscription {
 	uint32_t next;      /* scratch of one merge: index into channel->recent */
 	bool from_oldest;   /* starts with the oldest there is, not yet resolved into from */
 	uint8_t gap_reason; /* of gap_from */
-	char *gap_from;     /* a cursor that was no good, to be told with the first data; owned */
+	bool is_present;    /* has a place in the channel's presence */
+	bool wants_members;
+	bool owes_members; /* the list is to be told once the subscriber is live */
+	char *gap_from;    /* a cursor that was no good, to be told with the first data; owned */
 	STAILQ_ENTRY(subscription) link; /* of its subscriber */
 };
 
@@ -58,6 +61,7 @@ struct channel {
 	bool is_whole;       /* recent holds all that is retained: nothing older can be had */
 	uint64_t keep_count; /* retention of the namespace: recent keeps no more either */
 	uint64_t keep_age_ms;
+	bool has_presence, has_presence_events; /* of the namespace */
 	uint8_t warmth;
 	struct query *query; /* while WARMING */
 	struct subscriber_waiters waiters;

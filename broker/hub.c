@@ -135,12 +135,37 @@ static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
 		frame_unref(frames[f]);
 }
 
+/* An event of the channel itself. Who misses it, and asked for the members, is owed them anew. */
+static void fan_out_event(struct channel *ch, struct message *m)
+{
+	struct frame *frames[FORMAT_COUNT] = {NULL};
+
+	for (uint32_t i = 0; i < ch->subscription_n; i++) {
+		struct subscription *sub = ch->subscriptions[i];
+		struct subscriber *s = sub->subscriber;
+
+		if (s->ops->format == FORMAT_WS_RAW)
+			continue; /* payloads only */
+		if (s->state == SUB_LIVE &&
+		    s->ops->send(s, frame_for(ch->hub, s->ops, frames, m)) == 0)
+			continue;
+		count_inc(ch->hub->counters, COUNTER_EPHEMERAL_SKIPPED);
+		sub->owes_members = sub->wants_members;
+	}
+	for (size_t f = 0; f < FORMAT_COUNT; f++)
+		frame_unref(frames[f]);
+}
+
 static void deliver_message(struct hub *h, struct message *m)
 {
 	struct channel *ch = channel_find(h, message_channel(m));
 
 	if (!ch)
 		return;
+	if (m->kind == MESSAGE_EVENT) {
+		fan_out_event(ch, m);
+		return;
+	}
 	if (m->born_us)
 		histogram_add(h->counters, HISTOGRAM_DELIVERY, clock_mono_us() - m->born_us);
 	struct recent *kept = m->seq ? channel_remember(ch, m) : NULL;

@@ -18,6 +18,7 @@
 #define HUB_MAGIC 0x48554221u
 
 struct channel;
+struct presence_desk;
 
 struct hub_limits {
 	size_t channels_per_subscriber;
@@ -39,6 +40,7 @@ struct hub {
 	struct history *history;
 	struct mailbox *mailbox; /* where answers to this worker come */
 	struct census *census;
+	struct presence_desk *desk; /* set by the owner; NULL: presence is not kept */
 	struct counters *counters;
 	struct namespace_table *namespaces; /* a reference; swapped on reload */
 	struct epoch epoch;

@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "broker/channel.h"
+#include "broker/presence.h"
 #include "broker/recovery.h"
 
 /* A cursor that is no good is repeated to the client up to this length. */
@@ -191,6 +192,18 @@ int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
 	return 0;
 }
 
+/* Who unsubscribes says so: there is no grace. */
+static void leave_at_once(struct subscriber *s, struct subscription *sub)
+{
+	bool before = s->attendee && s->attendee->leaves_at_once;
+
+	if (s->attendee)
+		s->attendee->leaves_at_once = true;
+	subscription_free(sub);
+	if (s->attendee)
+		s->attendee->leaves_at_once = before;
+}
+
 bool subscriber_remove(struct subscriber *s, struct slice name)
 {
 	struct subscription *sub = find(s, name);
@@ -199,10 +212,24 @@ bool subscriber_remove(struct subscriber *s, struct slice name)
 		return false;
 	recovery_cancel(s);
 	STAILQ_REMOVE(&s->subscriptions, sub, subscription, link);
-	subscription_free(sub);
+	leave_at_once(s, sub);
 	s->channel_n--;
 	recovery_step(s);
 	return true;
+}
+
+bool subscriber_take_owed(struct subscriber *s, struct slice *ret_channel)
+{
+	struct subscription *sub;
+
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
+		if (!sub->owes_members)
+			continue;
+		sub->owes_members = false;
+		*ret_channel = channel_name(sub->channel);
+		return true;
+	}
+	return false;
 }
 
 void subscriber_drained(struct subscriber *s)

@@ -28,6 +28,7 @@
 
 #define SUBSCRIBER_MAGIC 0x53554253u
 
+struct attendee;
 struct hub;
 struct query;
 struct subscriber;
@@ -84,6 +85,8 @@ struct subscriber {
 	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before
 				counts as past */
 	struct query *query; /* under way */
+	struct attendee *attendee; /* who it is in presence; set by the session before channels are
+				      added, outlives them. NULL: nobody */
 	STAILQ_HEAD(, subscription) subscriptions;
 	TAILQ_ENTRY(subscriber) waiting;
 	struct subscriber_waiters *wait_list;
@@ -130,6 +133,9 @@ int subscriber_check(const struct hub *hub, const struct slice *channels, size_t
 /* False when it was not subscribed. */
 bool subscriber_remove(struct subscriber *s, struct slice channel);
 bool subscriber_has(const struct subscriber *s, struct slice channel);
+/* A channel whose members the client asked for and has not been told, or not all changes of them
+ * since; false when there is none. For live subscribers. */
+bool subscriber_take_owed(struct subscriber *s, struct slice *ret_channel);
 /* The client has room again: go on feeding. */
 void subscriber_drained(struct subscriber *s);
 /* The position up to which everything has been handed to send(). */

@@ -42,6 +42,12 @@ COUNTER(TRIMMED, counter, "holdfast_messages_trimmed_total", "", "Messages remov
 COUNTER(WAL_BYTES, gauge, "holdfast_wal_bytes", "", "Size of the write-ahead log file.")
 COUNTER(DB_BYTES, gauge, "holdfast_database_bytes", "", "Size of the database file.")
 COUNTER(STORE_UP, gauge, "holdfast_store_available", "", "1 while the store takes appends, 0 after an error until it recovers.")
+COUNTER(SESSIONS_KNOWN, gauge, "holdfast_known_sessions", "", "Sessions that are remembered, so that their clients are known again.")
+COUNTER(PRESENCE_ENTRIES, gauge, "holdfast_presence_entries", "", "Entries of presence (session × channel) now.")
+COUNTER(PRESENCE_JOINED, counter, "holdfast_presence_joined_total", "", "Sessions that came into a channel with presence.")
+COUNTER(PRESENCE_LEFT, counter, "holdfast_presence_left_total", "", "Sessions that left one, after their grace period or at once.")
+COUNTER(PRESENCE_EVENTS, counter, "holdfast_presence_events_total", "", "Join and leave events sent out, each with many members perhaps.")
+COUNTER(PRESENCE_REFUSED, counter, "holdfast_presence_refused_total", "", "Subscriptions refused because of presence.sessions or presence.entries.")
 COUNTER(WS_PINGS, counter, "holdfast_heartbeats_total", "", "Heartbeats sent.")
 #define CLOSE_REASON(ID, ws_code, reconnect, is_error, text)                                        \
 	COUNTER(CLOSED_##ID, counter, "holdfast_sessions_closed_total", "reason=\"" text "\"", "Sessions and connections closed, by reason.")
