@@ -159,6 +159,8 @@ static void free_all(struct server *s)
 			worker_free(s->workers[i]);
 	free(s->workers);
 	census_free(s->census);
+	presence_free(s->presence);
+	sessions_free(s->sessions);
 	sem_destroy(&s->idle);
 	free(s);
 }
@@ -170,6 +172,12 @@ int server_start(const struct config *cfg, struct server **ret, struct problem *
 	s->config = cfg;
 	atomic_init(&s->newest, cfg);
 	s->census = census_new();
+	s->presence = presence_new(&(struct presence_config){
+		.entries = cfg->presence_entries,
+		.grace_ms = cfg->presence_grace_ms,
+		.batch_ms = cfg->presence_batch_ms,
+	});
+	s->sessions = sessions_new(cfg->presence_sessions, cfg->presence_grace_ms);
 	sem_init(&s->idle, 0, 0);
 	int rc = make_data_dir(cfg, problem);
 	if (rc == 0)

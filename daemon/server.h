@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 
 #include "broker/census.h"
+#include "broker/presence.h"
+#include "broker/sessions.h"
 #include "daemon/config.h"
 #include "store/history.h"
 
@@ -20,6 +22,8 @@ struct server {
 	const struct config *config; /* of the start; live options: see worker_reload */
 	struct history *history;
 	struct census *census;
+	struct presence *presence;
+	struct sessions *sessions;
 	struct worker **workers;
 	unsigned worker_n;
 	atomic_bool is_draining;

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/xalloc.h"
+#include "broker/presence_desk.h"
 #include "daemon/admin.h"
 #include "transports/transport.h"
 
@@ -53,6 +54,8 @@ static struct gateway_config gateway_config_of(const struct config *c)
 		.batch_bytes = c->batch_bytes,
 		.last_limit = (uint32_t)c->last_limit,
 		.pending_publishes = c->pending_publishes,
+		.presence_members = c->presence_members,
+		.info_bytes = c->presence_info_bytes,
 		.ws_origins = c->ws_origins,
 		.log_sessions = c->log_sessions,
 		.ws =
@@ -314,6 +317,14 @@ struct worker *worker_new(struct server *s, unsigned index)
 	}
 	w->hub = hub_new(w->loop, s->history, &w->mailbox, s->census, c->namespaces, w->counters,
 			 &limits);
+	w->desk = w->hub->desk = presence_desk_new(&(struct presence_desk){
+		.loop = w->loop,
+		.history = s->history,
+		.mailbox = &w->mailbox,
+		.counters = w->counters,
+		.presence = s->presence,
+		.sessions = s->sessions,
+	});
 	set_up_connections(w, c);
 	w->gateway_config = gateway_config_of(c);
 	w->gateway = (struct gateway){
@@ -360,6 +371,7 @@ void worker_free(struct worker *w)
 	loop_turn(w->loop, false); /* what was deferred */
 	drop_letters(w);
 	hub_free(w->hub);
+	presence_desk_free(w->desk);
 	loop_free(w->loop);
 	mailbox_fini(&w->mailbox);
 	counters_free(w->counters);

@@ -24,6 +24,7 @@ struct worker {
 	struct mailbox mailbox;
 	struct counters *counters;
 	struct hub *hub;
+	struct presence_desk *desk;
 	struct conn_env conns;
 	struct http_config http;
 	struct gateway_config gateway_config;

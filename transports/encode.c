@@ -133,9 +133,37 @@ static char *put(char *out, const void *p, size_t n)
 	return out + n;
 }
 
+/* --- events of the broker itself: the payload is the object ---------------------------------- */
+
+/* Not droppable: history does not have it. That is also how a poll tells events from messages. */
+static struct frame *event_json(const struct message *m)
+{
+	return frame_copy(message_payload(m));
+}
+
+static struct frame *event_ws(const struct message *m)
+{
+	uint8_t ws[WS_HEAD_MAX];
+	size_t ws_n = ws_head_encode(ws, WS_TEXT, true, m->payload_n);
+	struct frame *f = frame_new(ws_n + m->payload_n);
+
+	put(put(f->bytes, ws, ws_n), message_payload(m).p, m->payload_n);
+	return f;
+}
+
+static struct frame *event_sse(const struct message *m)
+{
+	return sse_event(message_type(m).p, message_payload(m)); /* the type ends in a NUL */
+}
+
+/* --- messages -------------------------------------------------------------------------------- */
+
 struct frame *encode_json(const struct message *m, const struct epoch *e)
 {
 	struct head h;
+
+	if (m->kind == MESSAGE_EVENT)
+		return event_json(m);
 
 	head_make(&h, m, e);
 	struct frame *f = message_frame(m, h.n + data_size(m) + 1);
@@ -150,6 +178,8 @@ struct frame *encode_ws_json(const struct message *m, const struct epoch *e)
 	uint8_t ws[WS_HEAD_MAX];
 	struct head h;
 
+	if (m->kind == MESSAGE_EVENT)
+		return event_ws(m);
 	head_make(&h, m, e);
 	size_t n = h.n + data_size(m) + 1;
 	size_t ws_n = ws_head_encode(ws, WS_TEXT, true, n);
@@ -280,6 +310,8 @@ struct frame *encode_sse_json(const struct message *m, const struct epoch *e)
 	struct head h;
 	char *p;
 
+	if (m->kind == MESSAGE_EVENT)
+		return event_sse(m);
 	head_make(&h, m, e);
 	size_t data_n = has_breaks ? lines_size(message_payload(m)) : data_size(m);
 	struct frame *f = sse_frame(m, e, h.n + data_n + 1, &p);
@@ -295,6 +327,8 @@ struct frame *encode_sse_raw(const struct message *m, const struct epoch *e)
 	bool is_binary = m->kind == MESSAGE_BINARY;
 	char *p;
 
+	if (m->kind == MESSAGE_EVENT)
+		return event_sse(m);
 	struct frame *f =
 		sse_frame(m, e, is_binary ? base64_size(payload.n) : lines_size(payload), &p);
 	p = is_binary ? base64_write(p, payload) : lines_write(p, payload);

@@ -94,6 +94,7 @@ size_t gateway_kick(struct gateway *g, uint64_t conn_id, struct slice channel)
 			continue;
 		if (channel.n && !subscriber_has(&s->subscriber, channel))
 			continue;
+		session_leave_at_once(s);
 		s->ops->goodbye(s, CLOSE_KICKED, 0);
 		n++;
 	}

@@ -32,6 +32,8 @@ struct gateway_config {
 	size_t batch_bytes;
 	uint32_t last_limit;
 	size_t pending_publishes;
+	size_t presence_members; /* in one reply or list */
+	size_t info_bytes;
 	const char *ws_origins; /* "*", or origins separated by spaces */
 	struct ws_config ws;
 	bool log_sessions;

@@ -10,18 +10,19 @@ void json_add_limits(struct buf *out, const struct gateway_config *cfg)
 	buf_addf(out,
 		 "{\"channel_bytes\":255,\"message_bytes\":%zu,\"channels\":%zu,\"request_bytes\":%"
 		 "zu,"
-		 "\"poll_wait\":%llu,\"history_limit\":%zu,\"last\":%u}",
+		 "\"poll_wait\":%llu,\"history_limit\":%zu,\"last\":%u,"
+		 "\"info_bytes\":%zu,\"members\":%zu}",
 		 cfg->message_bytes, cfg->channels_per_subscription, cfg->request_bytes,
 		 (unsigned long long)(cfg->poll_wait_max_ms / 1000), cfg->history_limit,
-		 cfg->last_limit);
+		 cfg->last_limit, cfg->info_bytes, cfg->presence_members);
 }
 
 void json_add_hello(struct buf *out, const struct session *s, uint64_t cursor)
 {
 	const struct gateway *g = s->gateway;
-	char name[17];
+	char name[SESSION_ID_TEXT + 1];
 
-	session_name(s, name);
+	session_id_format(name, &s->visit.id);
 	buf_addf(out, "{\"type\":\"hello\",\"session\":\"%s\",\"epoch\":\"%s\",\"cursor\":", name,
 		 g->hub->epoch.text);
 	json_add_id(out, &g->hub->epoch, cursor);

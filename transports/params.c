@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 
@@ -133,6 +134,36 @@ static int parse_start(const struct http_request *r, uint32_t last_max, bool use
 	return 0;
 }
 
+int info_check(struct slice info, const struct gateway_config *cfg, struct fault *fault)
+{
+	size_t at;
+
+	if (info.n > cfg->info_bytes)
+		return fault_set(fault, FAULT_TOO_LARGE,
+				 "info of %zu bytes; at most %zu are taken (limits.info_bytes)",
+				 info.n, cfg->info_bytes);
+	if (!json_is_valid(info, &at))
+		return fault_set(fault, FAULT_BAD_JSON,
+				 "info is not valid JSON: byte %zu of %zu is wrong", at, info.n);
+	return 0;
+}
+
+static int parse_presence(const struct http_request *r, const struct gateway_config *cfg,
+			  struct subscribe_params *ret, struct fault *fault)
+{
+	struct slice info = http_param_get(r, "info");
+
+	ret->session = http_param_get(r, "session");
+	if (info.p) {
+		int rc = info_check(info, cfg, fault);
+
+		if (rc)
+			return rc;
+		ret->info = info;
+	}
+	return param_bool(r, "presence", &ret->wants_members, fault);
+}
+
 int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg,
 			   bool use_last_event_id, struct subscribe_params *ret,
 			   struct fault *fault)
@@ -145,6 +176,8 @@ int subscribe_params_parse(const struct http_request *r, const struct gateway_co
 		rc = parse_start(r, cfg->last_limit, use_last_event_id, ret, fault);
 	if (rc == 0)
 		rc = param_bool(r, "ephemeral", &ret->is_ephemeral, fault);
+	if (rc == 0)
+		rc = parse_presence(r, cfg, ret, fault);
 	if (rc == 0 && format.p) {
 		ret->is_raw = slice_eq_str(format, "raw");
 		if (!ret->is_raw && !slice_eq_str(format, "json"))

@@ -17,13 +17,21 @@ struct subscribe_params {
 	bool is_raw;       /* format=raw */
 	bool is_ephemeral; /* ephemeral=1 */
 	bool has_since;    /* since or Last-Event-ID was given in the request itself */
+	/* presence */
+	struct slice session; /* session=, as given */
+	struct slice info;    /* info=, valid JSON within its limit, or empty */
+	bool wants_members;   /* presence=1 */
 };
 
-/* Return 0, or negative with fault filled: FAULT_BAD_PARAMETER, FAULT_TOO_MANY_CHANNELS.
+/* Return 0, or negative with fault filled: FAULT_BAD_PARAMETER, FAULT_TOO_MANY_CHANNELS,
+ * FAULT_BAD_JSON, FAULT_TOO_LARGE (of info).
  * use_last_event_id: SSE and WebSocket. */
 int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg,
 			   bool use_last_event_id, struct subscribe_params *ret,
 			   struct fault *fault);
+/* What a client says of itself: valid JSON of at most cfg->info_bytes. FAULT_BAD_JSON,
+ * FAULT_TOO_LARGE. */
+int info_check(struct slice info, const struct gateway_config *cfg, struct fault *fault);
 void subscribe_params_fini(struct subscribe_params *p);
 
 /* A whole number ≤ max. Return 0 and *ret (unchanged when the parameter is absent), or negative

@@ -25,7 +25,8 @@ struct poll {
 	struct http_exchange *exchange;
 	struct loop_timer timer; /* end of the wait, or of the burst */
 	struct loop_task answer;
-	struct buf gaps; /* JSON, separated by commas */
+	struct buf gaps;   /* JSON, separated by commas */
+	struct buf events; /* the same: join, leave, presence */
 	struct frame **items;
 	size_t item_n, item_room, item_bytes;
 	uint64_t match_seq; /* If-None-Match, when has_match */
@@ -47,11 +48,42 @@ static void answer_soon(struct poll *p)
 
 /* --- subscriber_ops -------------------------------------------------------------------------- */
 
+static void answer_after_burst(struct poll *p)
+{
+	const struct gateway_config *cfg = p->session.gateway->config;
+
+	if (cfg->poll_batch_ms == 0) {
+		answer_soon(p);
+	} else if (!p->is_bursting) {
+		p->is_bursting = true;
+		loop_timer_set(p->session.gateway->loop, &p->timer, cfg->poll_batch_ms);
+	}
+}
+
+static void add_event(struct poll *p, struct slice json)
+{
+	if (p->events.n)
+		buf_add_char(&p->events, ',');
+	buf_add_slice(&p->events, json);
+}
+
+/* Not kept anywhere: what finds no room is missed. */
+static int take_event(struct poll *p, struct slice json)
+{
+	if (p->is_full || p->events.n >= p->session.gateway->config->poll_bytes)
+		return -ENOBUFS;
+	add_event(p, json);
+	answer_after_burst(p);
+	return 0;
+}
+
 static int poll_send(struct subscriber *sub, struct frame *f)
 {
 	struct poll *p = poll_of(sub);
 	const struct gateway_config *cfg = p->session.gateway->config;
 
+	if (!f->is_message)
+		return take_event(p, slice_make(f->bytes, f->n));
 	if (p->is_full || p->item_n >= cfg->poll_messages || p->item_bytes >= cfg->poll_bytes) {
 		p->is_full = true;
 		answer_soon(p);
@@ -64,14 +96,8 @@ static int poll_send(struct subscriber *sub, struct frame *f)
 	p->items[p->item_n++] = frame_ref(f);
 	p->item_bytes += f->n;
 	p->session.sent++;
-	if (!p->is_caught_up)
-		return 0;
-	if (cfg->poll_batch_ms == 0) {
-		answer_soon(p);
-	} else if (!p->is_bursting) {
-		p->is_bursting = true;
-		loop_timer_set(p->session.gateway->loop, &p->timer, cfg->poll_batch_ms);
-	}
+	if (p->is_caught_up)
+		answer_after_burst(p);
 	return 0;
 }
 
@@ -90,12 +116,18 @@ static void poll_gap(struct subscriber *sub, const struct gap *g)
 	json_add_gap(&p->gaps, g, &sub->hub->epoch);
 }
 
+static void send_members(struct session *session, struct slice json)
+{
+	add_event(container_of(session, struct poll, session), json);
+}
+
 static void poll_live(struct subscriber *sub)
 {
 	struct poll *p = poll_of(sub);
 
 	p->is_caught_up = true;
-	if (!p->waits || p->is_due || p->item_n || p->gaps.n)
+	session_tell_members(&p->session, send_members);
+	if (!p->waits || p->is_due || p->item_n || p->gaps.n || p->events.n)
 		answer_soon(p);
 }
 
@@ -139,6 +171,7 @@ static void poll_free(void *arg)
 		frame_unref(p->items[i]);
 	free(p->items);
 	buf_fini(&p->gaps);
+	buf_fini(&p->events);
 	free(p);
 }
 
@@ -162,7 +195,7 @@ static void on_abort(struct http_exchange *x)
 
 static bool is_not_modified(const struct poll *p, uint64_t cursor)
 {
-	if (p->waits || !p->has_match || p->gaps.n)
+	if (p->waits || !p->has_match || p->gaps.n || p->events.n)
 		return false;
 	for (size_t i = 0; i < p->item_n; i++)
 		if (p->items[i]->seq > p->match_seq)
@@ -175,6 +208,29 @@ static const char *cache_control(const struct poll *p)
 	if (p->waits)
 		return "no-store";
 	return p->is_shareable ? "public, max-age=1" : "private, no-cache";
+}
+
+/* `],"gaps":…,"session":…}` */
+static void add_tail(struct buf *b, const struct poll *p)
+{
+	char name[SESSION_ID_TEXT + 1];
+
+	buf_add_char(b, ']');
+	if (p->gaps.n) {
+		buf_add_str(b, ",\"gaps\":[");
+		buf_add_slice(b, buf_slice(&p->gaps));
+		buf_add_char(b, ']');
+	}
+	if (p->events.n) {
+		buf_add_str(b, ",\"events\":[");
+		buf_add_slice(b, buf_slice(&p->events));
+		buf_add_char(b, ']');
+	}
+	if (!p->is_shareable) {
+		session_id_format(name, &p->session.visit.id);
+		buf_addf(b, ",\"session\":\"%s\"", name);
+	}
+	buf_addf(b, ",\"more\":%s}", p->is_full ? "true" : "false");
 }
 
 /* `{"cursor":…,"messages":[` items `],…}` as a list of frames: shared items, own punctuation. */
@@ -197,13 +253,7 @@ static void respond_items(struct poll *p, uint64_t cursor, const char *headers)
 		parts[n++] = p->items[i];
 	}
 	buf_clear(&b);
-	buf_add_char(&b, ']');
-	if (p->gaps.n) {
-		buf_add_str(&b, ",\"gaps\":[");
-		buf_add_slice(&b, buf_slice(&p->gaps));
-		buf_add_char(&b, ']');
-	}
-	buf_addf(&b, ",\"more\":%s}", p->is_full ? "true" : "false");
+	add_tail(&b, p);
 	struct frame *tail = frame_copy(buf_slice(&b));
 	parts[n++] = tail;
 	http_respond_frames(p->exchange, 200, "application/json", headers, parts, n);
@@ -283,12 +333,22 @@ bool poll_match(const struct http_request *r, bool *ret_waits)
 	return true;
 }
 
-static bool all_public(const struct gateway *g, const struct subscribe_params *params)
+/* Does the reply depend on nothing but the URL, and may everybody have it? A start taken from
+ * If-None-Match is not part of the URL that a shared cache would go by; a session is somebody's
+ * own.
+ */
+static bool is_shareable(const struct gateway *g, const struct http_request *r,
+			 const struct subscribe_params *params)
 {
-	for (size_t i = 0; i < params->channel_n; i++)
-		if (!namespace_find(g->hub->namespaces, params->channels[i])->is_public)
+	for (size_t i = 0; i < params->channel_n; i++) {
+		const struct namespace *ns =
+			namespace_find(g->hub->namespaces, params->channels[i]);
+
+		if (!ns->is_public || ns->has_presence)
 			return false;
-	return true;
+	}
+	return !r->is_admin && !params->session.p &&
+	       (params->has_since || params->start.kind != START_AFTER);
 }
 
 /* The entity tag that the client has, as a position; only a valid one can match. */
@@ -304,8 +364,9 @@ static void take_match(struct poll *p, const struct http_request *r)
 				&p->match_seq) == ID_VALID;
 }
 
+/* Takes the visit. */
 static struct poll *poll_new(struct gateway *g, struct http_exchange *x,
-			     const struct subscribe_params *params, bool waits)
+			     const struct subscribe_params *params, struct visit *v, bool waits)
 {
 	const struct http_request *r = http_exchange_request(x);
 	struct poll *p = xcalloc(1, sizeof(*p));
@@ -314,15 +375,24 @@ static struct poll *poll_new(struct gateway *g, struct http_exchange *x,
 	p->waits = waits;
 	loop_timer_init(&p->timer, on_timer);
 	loop_task_init(&p->answer, on_answer);
-	session_start(&p->session, g, http_exchange_conn(x), &poll_session,
+	session_start(&p->session, g, http_exchange_conn(x), v, &poll_session,
 		      waits ? &long_subscriber : &short_subscriber);
 	take_match(p, r);
-	/* A start taken from If-None-Match is not part of the URL that a shared cache would go by.
-	 */
-	p->is_shareable = all_public(g, params) && !r->is_admin &&
-			  (params->has_since || params->start.kind != START_AFTER);
+	p->is_shareable = is_shareable(g, r, params);
 	http_exchange_set(x, p, on_abort);
 	return p;
+}
+
+/* A reply that caches may share names no session; then there is nothing to be known by. */
+static int visit(struct gateway *g, const struct http_request *r,
+		 const struct subscribe_params *params, struct visit *v, struct fault *fault)
+{
+	visit_open(v, g->hub, params->session, !is_shareable(g, r, params));
+	visit_introduce(v, params->info, params->wants_members);
+	int rc = visit_attend(v, g->hub, params->channels, params->channel_n, fault);
+	if (rc)
+		visit_close(v, g->hub);
+	return rc;
 }
 
 static int parse(struct gateway *g, const struct http_request *r, struct subscribe_params *params,
@@ -351,14 +421,21 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 {
 	const struct http_request *r = http_exchange_request(x);
 	struct subscribe_params params;
+	struct visit v;
 	struct fault fault;
 	uint64_t wait_ms = 0;
 
-	if (parse(g, r, &params, &wait_ms, &fault) != 0) {
+	int rc = parse(g, r, &params, &wait_ms, &fault);
+	if (rc == 0) {
+		rc = visit(g, r, &params, &v, &fault);
+		if (rc)
+			subscribe_params_fini(&params);
+	}
+	if (rc) {
 		http_respond_fault(x, fault.id, "", "%s", fault.message);
 		return;
 	}
-	struct poll *p = poll_new(g, x, &params, waits);
+	struct poll *p = poll_new(g, x, &params, &v, waits);
 	if (waits) {
 		loop_timer_set(g->loop, &p->timer, wait_ms);
 		http_exchange_wait(x);

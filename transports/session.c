@@ -4,10 +4,9 @@
 #include "transports/session.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/log.h"
-#include "base/map.h"
+#include "transports/members.h"
 
 static const enum counter_id session_gauges[KIND_COUNT] = {
 	[KIND_WEBSOCKET] = COUNTER_SESSIONS_WEBSOCKET,
@@ -16,7 +15,7 @@ static const enum counter_id session_gauges[KIND_COUNT] = {
 	[KIND_SHORTPOLL] = COUNTER_SESSIONS_SHORTPOLL,
 };
 
-void session_start(struct session *s, struct gateway *g, struct conn *c,
+void session_start(struct session *s, struct gateway *g, struct conn *c, struct visit *v,
 		   const struct session_ops *ops, const struct subscriber_ops *sub_ops)
 {
 	s->magic = SESSION_MAGIC;
@@ -30,6 +29,9 @@ void session_start(struct session *s, struct gateway *g, struct conn *c,
 	g->session_n++;
 	count_inc(g->counters, session_gauges[sub_ops->kind]);
 	subscriber_init(&s->subscriber, g->hub, sub_ops);
+	s->visit = *v;
+	*v = (struct visit){.is_held = false};
+	s->subscriber.attendee = s->visit.attendee;
 }
 
 static void log_end(const struct session *s, enum close_reason reason)
@@ -67,18 +69,45 @@ void session_end(struct session *s, enum close_reason reason)
 	s->gateway->session_n--;
 	count_add(s->gateway->counters, session_gauges[s->subscriber.ops->kind], -1);
 	subscriber_fini(&s->subscriber);
+	s->subscriber.attendee = NULL;
+	visit_close(&s->visit, s->gateway->hub);
 	s->conn = NULL;
 }
 
-/* Derived, so that it takes no memory per session; the hash is keyed (base/map.h), so it can not be
- * guessed from the connection's number. */
-void session_name(const struct session *s, char out[17])
+int session_attend(struct session *s, const struct slice *channels, size_t n, struct fault *fault)
 {
-	uint64_t words[2] = {s->conn->id, s->opened_ms};
-	unsigned low = map_hash(words, sizeof(words));
+	int rc = visit_attend(&s->visit, s->gateway->hub, channels, n, fault);
 
-	words[0] = ~words[0];
-	snprintf(out, 17, "%08x%08x", map_hash(words, sizeof(words)), low);
+	s->subscriber.attendee = s->visit.attendee;
+	return rc;
+}
+
+void session_leave_at_once(struct session *s)
+{
+	if (s->visit.attendee)
+		s->visit.attendee->leaves_at_once = true;
+}
+
+void session_tell_members(struct session *s, void (*fn)(struct session *s, struct slice json))
+{
+	size_t left = MEMBERS_BYTES;
+	struct slice channel;
+
+	while (s->subscriber.state == SUB_LIVE && subscriber_take_owed(&s->subscriber, &channel)) {
+		struct buf b = {0};
+
+		buf_add_str(&b, "{\"type\":\"presence\",");
+		json_add_members(&b, s->gateway,
+				 &(struct members_request){
+					 .channel = channel,
+					 .limit = s->gateway->config->presence_members,
+					 .bytes = left,
+				 });
+		buf_add_char(&b, '}');
+		left -= b.n < left ? b.n : left;
+		fn(s, buf_slice(&b));
+		buf_fini(&b);
+	}
 }
 
 int session_send_stream(struct subscriber *sub, struct frame *f)

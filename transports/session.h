@@ -14,6 +14,7 @@
 #include "base/close_reason.h"
 #include "broker/subscriber.h"
 #include "transports/gateway.h"
+#include "transports/visit.h"
 
 #define SESSION_MAGIC 0x53455353u
 
@@ -29,12 +30,14 @@ struct session {
 	const struct session_ops *ops;
 	struct conn *conn; /* NULL once gone */
 	struct subscriber subscriber;
+	struct visit visit; /* which session, over connections and transports, it belongs to */
 	uint64_t opened_ms;
 	uint64_t sent; /* messages handed to the connection */
 	LIST_ENTRY(session) link;
 };
 
-void session_start(struct session *s, struct gateway *g, struct conn *c,
+/* Takes the visit; *v is empty afterwards. */
+void session_start(struct session *s, struct gateway *g, struct conn *c, struct visit *v,
 		   const struct session_ops *ops, const struct subscriber_ops *sub_ops);
 /* Leave all channels and lists, count and log. Idempotent. */
 void session_end(struct session *s, enum close_reason reason);
@@ -44,8 +47,12 @@ static inline struct session *session_of(struct subscriber *s)
 	return container_of(s, struct session, subscriber);
 }
 
-/* The name under which the client knows the session, 16 hex digits. */
-void session_name(const struct session *s, char out[17]);
+/* Before more channels are added: as visit_attend(). */
+int session_attend(struct session *s, const struct slice *channels, size_t n, struct fault *fault);
+/* For live subscribers: call fn with the text of each member list that is owed. */
+void session_tell_members(struct session *s, void (*fn)(struct session *s, struct slice json));
+/* It was shown the door: it leaves presence without grace. */
+void session_leave_at_once(struct session *s);
 
 /* subscriber_ops.send and .rewind for sessions that stream to their connection. */
 int session_send_stream(struct subscriber *s, struct frame *f);

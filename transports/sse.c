@@ -31,6 +31,7 @@ struct sse {
 struct sse_start {
 	struct gateway *gateway;
 	struct subscribe_params params;
+	struct visit visit;
 };
 
 static struct sse *sse_of(struct subscriber *sub)
@@ -60,7 +61,7 @@ static int sse_send(struct subscriber *sub, struct frame *f)
 		return session_send_stream(sub, f);
 	struct frame *plain = frame_copy(sse_chunk_content(f));
 	plain->seq = f->seq;
-	plain->is_message = true;
+	plain->is_message = f->is_message;
 	rc = session_send_stream(sub, plain);
 	frame_unref(plain);
 	return rc;
@@ -87,6 +88,16 @@ static void sse_gap(struct subscriber *sub, const struct gap *g)
 	json_add_gap(&b, g, &sub->hub->epoch);
 	send_chunk(sse_of(sub), sse_event("gap", buf_slice(&b)));
 	buf_fini(&b);
+}
+
+static void send_members(struct session *session, struct slice json)
+{
+	send_chunk(container_of(session, struct sse, session), sse_event("presence", json));
+}
+
+static void sse_live(struct subscriber *sub)
+{
+	session_tell_members(session_of(sub), send_members);
 }
 
 static void end(struct sse *s, enum close_reason reason, uint64_t delay_ms)
@@ -121,6 +132,7 @@ static const struct subscriber_ops sse_json_subscriber = {
 	.rewind = session_rewind_stream,
 	.opened = sse_opened,
 	.gap = sse_gap,
+	.live = sse_live,
 	.failed = sse_failed,
 };
 
@@ -132,6 +144,7 @@ static const struct subscriber_ops sse_raw_subscriber = {
 	.rewind = session_rewind_stream,
 	.opened = sse_opened,
 	.gap = sse_gap,
+	.live = sse_live,
 	.failed = sse_failed,
 };
 
@@ -184,6 +197,7 @@ static void on_drain(struct conn *c)
 	struct sse *s = c->owner;
 
 	subscriber_drained(&s->session.subscriber);
+	session_tell_members(&s->session, send_members);
 }
 
 static void on_closed(struct conn *c, enum close_reason reason)
@@ -204,6 +218,7 @@ static const struct conn_ops sse_conn = {
 static void start_free(struct sse_start *st)
 {
 	subscribe_params_fini(&st->params);
+	visit_close(&st->visit, st->gateway->hub);
 	free(st);
 }
 
@@ -248,7 +263,7 @@ static void on_ready(struct http_exchange *x)
 	struct conn *c = http_exchange_conn(x);
 	loop_timer_init(&s->heartbeat, on_heartbeat);
 	s->active_ms = loop_now_ms(g->loop);
-	session_start(&s->session, g, c, &sse_session,
+	session_start(&s->session, g, c, &st->visit, &sse_session,
 		      st->params.is_raw ? &sse_raw_subscriber : &sse_json_subscriber);
 	conn_send_bytes(c, buf_slice(&head));
 	buf_fini(&head);
@@ -272,6 +287,12 @@ static void sse_open(struct gateway *g, struct http_exchange *x)
 	if (rc == 0)
 		rc = subscriber_check(g->hub, st->params.channels, st->params.channel_n, 0,
 				      r->is_admin, &fault);
+	if (rc == 0) {
+		visit_open(&st->visit, g->hub, st->params.session, false);
+		visit_introduce(&st->visit, st->params.info, st->params.wants_members);
+		rc = visit_attend(&st->visit, g->hub, st->params.channels, st->params.channel_n,
+				  &fault);
+	}
 	if (rc) {
 		http_respond_fault(x, fault.id, "", "%s", fault.message);
 		start_free(st);

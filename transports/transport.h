@@ -30,6 +30,7 @@ struct transport_ops {
 extern const struct transport_ops *const transport_registry[];
 
 extern const struct transport_ops websocket_transport, sse_transport, longpoll_transport,
-	shortpoll_transport, publish_transport, history_transport, info_transport;
+	shortpoll_transport, publish_transport, history_transport, presence_transport,
+	info_transport;
 
 #endif

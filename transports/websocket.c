@@ -22,6 +22,7 @@
 struct ws_start {
 	struct gateway *gateway;
 	struct subscribe_params params;
+	struct visit visit;
 };
 
 static struct websocket *websocket_of(struct subscriber *sub)
@@ -143,6 +144,21 @@ static void ws_gap(struct subscriber *sub, const struct gap *g)
 	buf_fini(&b);
 }
 
+static void send_members(struct session *session, struct slice json)
+{
+	websocket_send_json(container_of(session, struct websocket, session), json);
+}
+
+static void ws_live(struct subscriber *sub)
+{
+	session_tell_members(session_of(sub), send_members);
+}
+
+void websocket_tell_members(struct websocket *w)
+{
+	session_tell_members(&w->session, send_members);
+}
+
 /* A raw client has no envelope to be told of a gap with; what there is follows. */
 static void ws_raw_gap(struct subscriber *sub, const struct gap *g)
 {
@@ -164,6 +180,7 @@ static const struct subscriber_ops json_subscriber = {
 	.rewind = session_rewind_stream,
 	.opened = ws_opened,
 	.gap = ws_gap,
+	.live = ws_live,
 	.failed = ws_failed,
 };
 
@@ -220,6 +237,7 @@ static void on_drain(struct ws *ws)
 	struct websocket *w = ws_owner(ws);
 
 	subscriber_drained(&w->session.subscriber);
+	websocket_tell_members(w);
 	websocket_resume_if_ready(w);
 }
 
@@ -257,6 +275,7 @@ static const struct ws_ops websocket_ops = {.on_message = on_message,
 static void start_free(struct ws_start *st)
 {
 	subscribe_params_fini(&st->params);
+	visit_close(&st->visit, st->gateway->hub);
 	free(st);
 }
 
@@ -324,7 +343,7 @@ static void on_ready(struct http_exchange *x)
 	const char *protocol = select_protocol(r);
 	struct conn *c = http_exchange_conn(x);
 	w->ws = ws_accept(x, protocol, &g->config->ws, &websocket_ops, w);
-	session_start(&w->session, g, c, &websocket_session,
+	session_start(&w->session, g, c, &st->visit, &websocket_session,
 		      w->is_raw ? &raw_subscriber : &json_subscriber);
 	subscribe_from_url(w, &st->params, &fault);
 	if (g->is_draining)
@@ -359,29 +378,41 @@ static int check(struct gateway *g, const struct http_request *r, const struct s
 	if (p->is_raw && p->channel_n != 1)
 		return fault_set(fault, p->channel_n ? FAULT_BAD_PARAMETER : FAULT_NO_CHANNEL,
 				 "format=raw needs exactly one channel");
+	if (p->is_raw && p->wants_members)
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "presence=1 can not be told with format=raw");
 	return subscriber_check(g->hub, p->channels, p->channel_n, 0, r->is_admin, fault);
+}
+
+static int visit(struct ws_start *st, struct fault *fault)
+{
+	const struct subscribe_params *p = &st->params;
+	struct hub *h = st->gateway->hub;
+
+	visit_open(&st->visit, h, p->session, false);
+	visit_introduce(&st->visit, p->info, p->wants_members);
+	return visit_attend(&st->visit, h, p->channels, p->channel_n, fault);
 }
 
 static void websocket_open(struct gateway *g, struct http_exchange *x)
 {
 	const struct http_request *r = http_exchange_request(x);
-	struct subscribe_params params;
 	struct fault fault;
 
 	if (ws_check_handshake(x) != 0)
 		return;
-	int rc = subscribe_params_parse(r, g->config, true, &params, &fault);
-	if (rc == 0) {
-		rc = check(g, r, &params, &fault);
-		if (rc)
-			subscribe_params_fini(&params);
-	}
+	struct ws_start *st = xcalloc(1, sizeof(*st));
+	st->gateway = g;
+	int rc = subscribe_params_parse(r, g->config, true, &st->params, &fault);
+	if (rc == 0)
+		rc = check(g, r, &st->params, &fault);
+	if (rc == 0)
+		rc = visit(st, &fault);
 	if (rc) {
 		http_respond_fault(x, fault.id, "", "%s", fault.message);
+		start_free(st);
 		return;
 	}
-	struct ws_start *st = xcalloc(1, sizeof(*st));
-	*st = (struct ws_start){g, params};
 	http_exchange_set(x, st, on_abort);
 	http_take_over(x, on_ready);
 }

@@ -51,6 +51,9 @@ void websocket_send_json(struct websocket *w, struct slice json);
 void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id,
 			  const char *message);
 
+/* The member lists that are owed to a live subscriber. */
+void websocket_tell_members(struct websocket *w);
+
 /* One frame of a client, JSON envelope or raw payload. */
 void ws_command(struct websocket *w, struct slice text);
 void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload);

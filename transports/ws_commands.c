@@ -15,6 +15,7 @@
 #include "base/xalloc.h"
 #include "net/ws.h"
 #include "transports/encode.h"
+#include "transports/members.h"
 #include "transports/receipt.h"
 #include "transports/websocket.h"
 
@@ -218,6 +219,24 @@ static int check_subscribe(const struct command *c, const struct names *names, s
 				w->session.subscriber.channel_n - known, w->is_admin, fault);
 }
 
+/* `info` and `presence`, and what the session needs to be in these channels. */
+static int attend(const struct command *c, const struct names *names, struct fault *fault)
+{
+	struct session *s = &c->socket->session;
+	struct slice info = slice_str(""), wants = slice_str("");
+	int rc = 0;
+
+	if (json_object_get(c->frame, "info", &info))
+		rc = info_check(info, s->gateway->config, fault);
+	if (rc == 0 && json_object_get(c->frame, "presence", &wants) &&
+	    json_type_of(wants) != JSON_BOOL)
+		rc = fault_set(fault, FAULT_BAD_PARAMETER, "\"presence\" must be true or false");
+	if (rc)
+		return rc;
+	visit_introduce(&s->visit, info, slice_eq_str(wants, "true"));
+	return session_attend(s, names->slices, names->n, fault);
+}
+
 static void subscribe(const struct command *c)
 {
 	struct websocket *w = c->socket;
@@ -232,6 +251,8 @@ static void subscribe(const struct command *c)
 		rc = start_get(c, &since, &start, &fault);
 	if (rc == 0)
 		rc = check_subscribe(c, &names, &fault);
+	if (rc == 0)
+		rc = attend(c, &names, &fault);
 	if (rc == 0) {
 		struct start_point point = start_resolve(h, &start);
 		char id[ID_TEXT_MAX];
@@ -252,6 +273,7 @@ static void subscribe(const struct command *c)
 		send_reply(w, &b);
 		rc = subscriber_add(&w->session.subscriber, names.slices, names.n, &start,
 				    w->is_admin, &fault);
+		websocket_tell_members(w);
 	}
 	if (rc)
 		refuse(c, &fault);
@@ -523,6 +545,58 @@ static void history(const struct command *c)
 	buf_fini(&since);
 }
 
+static int presence_get(const struct command *c, const struct names *names,
+			struct members_request *r, struct fault *fault)
+{
+	const struct gateway *g = c->socket->session.gateway;
+	struct buf text = {.cap = 256};
+	struct slice after, count;
+	bool has_limit, has_after;
+
+	*r = (struct members_request){.channel = names->slices[0],
+				      .limit = g->config->presence_members,
+				      .bytes = MEMBERS_BYTES,
+				      .is_admin = c->socket->is_admin};
+	int rc = get_u64(c, "limit", &r->limit, &has_limit, fault);
+	if (rc == 0)
+		rc = get_string(c, "after", &text, &has_after, fault);
+	if (rc == 0 && json_object_get(c->frame, "count", &count)) {
+		r->count_only = slice_eq_str(count, "true");
+		if (json_type_of(count) != JSON_BOOL)
+			rc = fault_set(fault, FAULT_BAD_PARAMETER,
+				       "\"count\" must be true or false");
+	}
+	after = buf_slice(&text);
+	if (rc == 0)
+		rc = members_check(g, r, after.n ? &after : NULL, fault);
+	buf_fini(&text);
+	return rc;
+}
+
+static void presence(const struct command *c)
+{
+	struct members_request r;
+	struct names names;
+	struct fault fault;
+	struct buf b = {0};
+
+	int rc = names_get(c, &names, &fault);
+	if (rc == 0 && names.n != 1)
+		rc = fault_set(&fault, FAULT_BAD_PARAMETER,
+			       "presence is asked of one channel at a time");
+	if (rc == 0)
+		rc = presence_get(c, &names, &r, &fault);
+	if (rc) {
+		refuse(c, &fault);
+	} else {
+		begin_reply(&b, "ok", c->ref);
+		buf_add_char(&b, ',');
+		json_add_members(&b, c->socket->session.gateway, &r);
+		send_reply(c->socket, &b);
+	}
+	names_fini(&names);
+}
+
 static void ping(const struct command *c)
 {
 	struct buf b = {0};
@@ -538,9 +612,8 @@ static const struct {
 	const char *type;
 	void (*run)(const struct command *c);
 } commands[] = {
-	{"subscribe", subscribe}, {"unsubscribe", unsubscribe},
-	{"publish", publish},     {"history", history},
-	{"ping", ping},
+	{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"publish", publish},
+	{"history", history},     {"presence", presence},       {"ping", ping},
 };
 
 static int take_ref(struct command *c, struct fault *fault)
@@ -594,8 +667,8 @@ void ws_command(struct websocket *w, struct slice text)
 		commands[i].run(&c);
 	} else {
 		fault_set(&fault, FAULT_UNKNOWN_TYPE,
-			  "unknown type %s; subscribe, unsubscribe, publish, history and ping are "
-			  "known",
+			  "unknown type %s; subscribe, unsubscribe, publish, history, presence and "
+			  "ping are known",
 			  log_value_n(type.p, type.n));
 		refuse(&c, &fault);
 	}

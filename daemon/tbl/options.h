@@ -9,7 +9,8 @@
  *
  * TYPE: PATH and WORDS (char *; min and max count bytes and words), BOOL, COUNT, SIZE (bytes), DURATION (milliseconds),
  * MODE (octal), LEVEL, ENGINE, ACCESS, DURABILITY (a choice of words). reload: `live` follows SIGHUP, `fixed` waits for a
- * restart. To the user an option has the name of its field, without `_ms`, and without `ws_` in [websocket].
+ * restart. To the user an option has the name of its field, without `_ms`, and without `ws_` in [websocket] and
+ * `presence_` in [presence].
  */
 /* clang-format off */
 #ifndef SECTION
@@ -95,6 +96,14 @@ OPTION(poll_messages, "delivery.poll_messages", COUNT, "500", 1, 100000, fixed, 
 OPTION(poll_bytes, "delivery.poll_bytes", SIZE, "1MiB", 1 * KiB, 256 * MiB, fixed, "Payload bytes in one poll reply (one message is always given).")
 OPTION(poll_batch_ms, "delivery.poll_batch", DURATION, "0", 0, 10 * SEC, fixed, "A waiting poll that got a message waits so long for more of the burst. 0: until the end of the event-loop turn.")
 
+SECTION("presence", "Sessions, and who is in a channel.")
+OPTION(presence_grace_ms, "presence.grace", DURATION, "10s", 0, 3600 * SEC, fixed, "A session is still there for so long after its last connection or poll ended: coming back within it is neither a leave nor a join.")
+OPTION(presence_batch_ms, "presence.batch", DURATION, "100ms", 0, 60 * SEC, fixed, "Those who come and go within this time are told in one event per channel.")
+OPTION(presence_sessions, "presence.sessions", COUNT, "100000", 1, 100000000, fixed, "Sessions remembered at once; beyond it those of idle polls are forgotten, and subscriptions with presence refused (503, overloaded).")
+OPTION(presence_entries, "presence.entries", COUNT, "1000000", 1, 1000000000, fixed, "Entries (session × channel) of presence; beyond it subscriptions with presence are refused (503, overloaded).")
+OPTION(presence_info_bytes, "presence.info_bytes", SIZE, "1KiB", 2, 64 * KiB, fixed, "The JSON that a client says of itself (info); more is refused (too_large).")
+OPTION(presence_members, "presence.members", COUNT, "1000", 1, 100000, fixed, "Members in one reply or list.")
+
 SECTION("namespace", "A namespace is the part of a channel's name before the first colon. [namespace] is for all channels; [namespace chat] is for those whose names begin with chat: and inherits from [namespace] what it does not set.")
 NAMESPACE_OPTION(durability, "durability", DURABILITY, "commit", 0, 0, fixed, "What an acknowledged publish has survived: memory (nothing; kept in memory only), commit (a crash of the process), sync (a crash of the machine: fsync before the acknowledgement).")
 NAMESPACE_OPTION(history_count, "history_count", COUNT, "10000", 0, UINT64_C(1) << 53, live, "Messages kept per channel. 0: no limit.")
@@ -102,6 +111,8 @@ NAMESPACE_OPTION(history_age_ms, "history_age", DURATION, "7d", 0, 36500 * DAY, 
 NAMESPACE_OPTION(history_bytes, "history_bytes", SIZE, "0", 0, 1024 * TiB, live, "Payload bytes kept in the whole namespace. 0: no limit.")
 NAMESPACE_OPTION(publish, "publish", ACCESS, "anyone", 0, 0, live, "Who may publish: anyone who reaches the listener, or admin: only through the admin socket.")
 NAMESPACE_OPTION(subscribe, "subscribe", ACCESS, "anyone", 0, 0, live, "Who may subscribe and read history.")
+NAMESPACE_OPTION(has_presence, "presence", BOOL, "no", 0, 0, live, "Keep who is in a channel, and tell it to those who may subscribe.")
+NAMESPACE_OPTION(has_presence_events, "presence_events", BOOL, "yes", 0, 0, live, "Where presence is kept: tell the subscribers of those who come and go. Without it they can only ask.")
 NAMESPACE_OPTION(is_public, "public", BOOL, "no", 0, 0, live, "Shared caches may keep answers (Cache-Control: public), so that a CDN collapses equal polls.")
 
 #undef KiB

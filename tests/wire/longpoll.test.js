@@ -17,7 +17,7 @@ claim('a poll is answered at once when there is something', async (t) => {
   const a = await poll(d, ch, { since: '0', wait: 3 });
   assert.ok(Date.now() - began < 1500);
   assert.equal(a.status, 200);
-  assert.deepEqual(Object.keys(a.json), ['cursor', 'messages', 'more']);
+  assert.deepEqual(Object.keys(a.json), ['cursor', 'messages', 'session', 'more']);
   assert.equal(a.json.messages[0].id, r.id);
   assert.equal(a.json.more, false);
 });

@@ -172,7 +172,7 @@ claim('gaps stand beside the messages', async (t) => {
   const ch = fresh();
   const { id } = await d.publish(ch, 'x');
   const a = await poll(d, ch, { since: 'zzz.1' });
-  assert.deepEqual(Object.keys(a.json), ['cursor', 'messages', 'gaps', 'more']);
+  assert.deepEqual(Object.keys(a.json), ['cursor', 'messages', 'gaps', 'session', 'more']);
   assert.equal(a.json.gaps.length, 1);
   assert.equal(a.json.gaps[0].reason, 'epoch');
   assert.deepEqual(a.json.messages.map((m) => m.id), [id]);
