@@ -51,6 +51,7 @@ struct command {
 extern const struct command command_pub;
 extern const struct command command_sub;
 extern const struct command command_history;
+extern const struct command command_presence;
 extern const struct command command_channels;
 extern const struct command command_channel;
 extern const struct command command_purge;

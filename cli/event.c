@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "base/obj.h"
+#include "cli/field.h"
 #include "cli/human.h"
 
 static const struct {
@@ -31,7 +32,8 @@ static const struct {
 	MEMBER(encoding, true),   MEMBER(from, false),      MEMBER(to, true),
 	MEMBER(oldest, true),     MEMBER(reason, true),     MEMBER(cursor, true),
 	MEMBER(heartbeat, false), MEMBER(reconnect, false), MEMBER(delay_ms, false),
-	MEMBER(code, true),       MEMBER(message, false),
+	MEMBER(code, true),       MEMBER(message, false),   MEMBER(session, true),
+	MEMBER(count, false),     MEMBER(members, false),
 #undef MEMBER
 };
 
@@ -104,6 +106,22 @@ int event_payload(const struct event *e, struct buf *out)
 	return rc == -EINVAL ? buf_add_slice(out, e->data) : rc;
 }
 
+/* JSON made safe for a terminal: a backslash is part of it, line ends are white space. */
+static void show_json(struct slice json, struct buf *out)
+{
+	for (size_t i = 0; i < json.n; i++) {
+		unsigned char c = (unsigned char)json.p[i];
+		bool is_c1 = c == 0xc2 && i + 1 < json.n && (unsigned char)json.p[i + 1] < 0xa0;
+
+		if (is_c1)
+			buf_addf(out, "\\u%04x", (unsigned char)json.p[++i]);
+		else if (c == 0x7f)
+			buf_add_str(out, "\\u007f");
+		else
+			buf_add_char(out, c < 0x20 ? ' ' : (char)c);
+	}
+}
+
 static void show_human(const struct event *e, struct buf *out)
 {
 	if (e->id.n)
@@ -126,18 +144,7 @@ static void show_human(const struct event *e, struct buf *out)
 	} else if (json_type_of(e->data) == JSON_STRING) {
 		event_text(e->data, out);
 	} else {
-		/* JSON: a backslash is part of it, line ends are white space. */
-		for (size_t i = 0; i < e->data.n; i++) {
-			unsigned char c = (unsigned char)e->data.p[i];
-			bool is_c1 = c == 0xc2 && i + 1 < e->data.n &&
-				     (unsigned char)e->data.p[i + 1] < 0xa0;
-			if (is_c1)
-				buf_addf(out, "\\u%04x", (unsigned char)e->data.p[++i]);
-			else if (c == 0x7f)
-				buf_add_str(out, "\\u007f");
-			else
-				buf_add_char(out, c < 0x20 ? ' ' : (char)c);
-		}
+		show_json(e->data, out);
 	}
 	buf_add_char(out, '\n');
 }
@@ -171,6 +178,34 @@ int event_show_json(struct slice json, struct buf *out)
 		}
 	}
 	return buf_add_char(out, '\n');
+}
+
+void event_show_members(const struct event *e, struct buf *out)
+{
+	char sign = slice_eq_str(e->type, "join")    ? '+'
+		    : slice_eq_str(e->type, "leave") ? '-'
+						     : '=';
+	struct slice one, info;
+	size_t pos = 0;
+
+	if (sign == '=') {
+		buf_add_str(out, "= ");
+		event_text(e->channel, out);
+		buf_add_char(out, ' ');
+		human_add_safe(out, e->count);
+		buf_add_char(out, '\n');
+	}
+	while (e->members.n && json_array_next(e->members, &pos, &one)) {
+		buf_addf(out, "%c ", sign);
+		event_text(e->channel, out);
+		buf_add_char(out, ' ');
+		human_add_safe(out, field_bare(one, "session"));
+		if (json_object_get(one, "info", &info) && json_type_of(info) != JSON_NULL) {
+			buf_add_char(out, ' ');
+			show_json(info, out);
+		}
+		buf_add_char(out, '\n');
+	}
 }
 
 void event_show_gap(const struct event *e, struct buf *out)

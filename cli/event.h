@@ -32,6 +32,9 @@ struct event {
 	struct slice delay_ms;  /* raw value */
 	struct slice code;
 	struct slice message; /* with quotes */
+	struct slice session;
+	struct slice count;   /* raw value */
+	struct slice members; /* raw array */
 };
 
 enum event_style {
@@ -51,6 +54,9 @@ int event_payload(const struct event *e, struct buf *out);
 int event_show(const struct event *e, struct slice json, enum event_style style, struct buf *out);
 /* Append json without line ends (which are white space in valid JSON), and LF. */
 int event_show_json(struct slice json, struct buf *out);
+/* Append a line for each member of a join (+), leave (-) or presence (=, after a line with the
+ * count) event: sign, channel, session, info. */
+void event_show_members(const struct event *e, struct buf *out);
 /* Append one sentence about a gap, with no line end. */
 void event_show_gap(const struct event *e, struct buf *out);
 

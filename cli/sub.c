@@ -212,6 +212,24 @@ static bool on_gap(struct sub *s, const struct event *e, struct slice json)
 	return s->opt->fail_on_gap ? end_with(s, CLI_GAP) : !s->is_over;
 }
 
+/* Who comes, goes and is there; only for those who asked. */
+static bool on_members(struct sub *s, const struct event *e, struct slice json)
+{
+	if (!s->opt->presence || s->style == EVENT_RAW)
+		return true;
+	if (s->style == EVENT_JSON)
+		event_show_json(json, &s->out.b);
+	else
+		event_show_members(e, &s->out.b);
+	return s->out.b.n < OUT_FULL || flush(s);
+}
+
+void sub_set_session(struct sub *s, struct slice session)
+{
+	if (session.n && session.n < sizeof(s->session))
+		snprintf(s->session, sizeof(s->session), "%.*s", SLICE_ARG(session));
+}
+
 static bool on_hello(struct sub *s, const struct event *e)
 {
 	uint64_t seconds;
@@ -219,6 +237,7 @@ static bool on_hello(struct sub *s, const struct event *e)
 	if (e->heartbeat.n && json_get_u64(e->heartbeat, &seconds) && seconds < 86400)
 		s->heartbeat_ms = seconds * 1000;
 	track_hello(&s->track, e->cursor);
+	sub_set_session(s, e->session);
 	sub_is_up(s);
 	return true;
 }
@@ -267,6 +286,9 @@ bool sub_event(struct sub *s, struct slice json)
 		return on_gap(s, &e, json);
 	if (slice_eq_str(e.type, "hello"))
 		return on_hello(s, &e);
+	if (slice_eq_str(e.type, "join") || slice_eq_str(e.type, "leave") ||
+	    slice_eq_str(e.type, "presence"))
+		return on_members(s, &e, json);
 	if (slice_eq_str(e.type, "goodbye"))
 		return on_goodbye(s, &e);
 	if (slice_eq_str(e.type, "error"))
@@ -288,6 +310,10 @@ void sub_path(const struct sub *s, const char *name, struct buf *path)
 		query_add(path, "since", slice_str(s->opt->since));
 	else if (s->opt->last != OPTION_UNSET)
 		query_add_u64(path, "last", s->opt->last);
+	if (s->session[0])
+		query_add(path, "session", slice_str(s->session));
+	if (s->opt->presence)
+		query_add(path, "presence", slice_str("1"));
 }
 
 static uint32_t random_bits(void)
@@ -456,6 +482,12 @@ static const struct option_def options[] = {
 		.kind = OPTION_FLAG,
 		AT(fail_on_gap),
 		.help = "end with exit code 4 when messages can not be had any more",
+	},
+	{
+		.name = "presence",
+		.kind = OPTION_FLAG,
+		AT(presence),
+		.help = "print who is there (=), comes (+) and goes (-), too",
 	},
 	{0},
 };

@@ -23,6 +23,7 @@ struct sub_options {
 	bool raw;
 	bool json;
 	bool fail_on_gap;
+	bool presence;
 };
 
 /* How one connection (or one round of polls) ended. */
@@ -38,6 +39,7 @@ struct sub {
 	const struct sub_options *opt;
 	enum event_style style;
 	struct track track;
+	char session[64]; /* as the server told it; empty: not yet */
 	struct out out;
 	struct backoff backoff;
 	uint64_t shown;        /* messages */
@@ -65,6 +67,8 @@ extern const struct sub_transport sub_poll;
 
 /* Initialise path with the channels and the place to start from. */
 void sub_path(const struct sub *s, const char *name, struct buf *path);
+/* The session to come back with; one that is no session is ignored. */
+void sub_set_session(struct sub *s, struct slice session);
 /* One JSON object from the server. False: leave this connection (see sub_end_of()). */
 bool sub_event(struct sub *s, struct slice json);
 /* Before every wait: write what is gathered, look at signals, deadline and reader. False: it is

@@ -32,7 +32,8 @@ static bool take_reply(struct sub *s, struct slice body, bool *ret_more)
 		sub_failed(s, SUB_LOST, "the server sent something that is not Holdfast's JSON");
 		return false;
 	}
-	if (!feed(s, body, "gaps") || !feed(s, body, "messages"))
+	sub_set_session(s, field_bare(body, "session"));
+	if (!feed(s, body, "gaps") || !feed(s, body, "messages") || !feed(s, body, "events"))
 		return false;
 	track_set_cursor(&s->track, field_bare(body, "cursor"));
 	*ret_more = field_is_true(body, "more");

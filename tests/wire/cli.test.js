@@ -9,7 +9,7 @@ import { holdfast, runToEnd } from './lib/daemon.js';
 import { Queue, deadline, until } from './lib/wait.js';
 import { readHistory } from './lib/follow.js';
 
-const daemon = shared({ config: { 'namespace board': { publish: 'admin' }, 'namespace few': { history_count: 5 } } });
+const daemon = shared({ config: { 'namespace board': { publish: 'admin' }, 'namespace few': { history_count: 5 }, 'namespace room': { presence: 'yes' } } });
 const missing = fs.existsSync(holdfast) || process.env.HOLDFAST ? false : `${holdfast} is not built`;
 const say = (name, how, fn) => (typeof how === 'function' ? claim(name, { skip: missing }, how) : claim(name, { ...how, skip: missing }, fn));
 
@@ -301,6 +301,57 @@ say('--help and --version end with 0', async () => {
     assert.equal(r.code, 0, `${args}`);
     assert.ok(r.stdout.length > 0);
   }
+});
+
+for (const transport of ['ws', 'sse', 'long-poll']) {
+  say(`sub --presence over ${transport} prints who is there, comes and goes, and keeps its session`, async (t) => {
+    const d = await daemon(t);
+    const ch = fresh('room:c');
+    const s = running(t, ['--url', d.base, 'sub', '--presence', '--transport', transport, ch]);
+    assert.equal(await s.out.next(), `= ${ch} 1`);
+    const own = /^= \S+ ([0-9a-f]{16})$/.exec(await s.out.next())[1];
+    const w = await t.ws(d, '/v1/ws');
+    const name = (await w.hello()).json.session.slice(0, 16);
+    // A poll that was between two requests asks for the list when it comes again.
+    await w.command({ type: 'subscribe', channel: ch, info: { a: '\u0007' } });
+    const seen = await s.out.find((l) => l.includes(name));
+    assert.match(seen, new RegExp(`^[+=] ${ch} ${name} {"a":"\\\\u0007"}$`));
+    const list = (await url(d, 'presence', '--json', ch)).stdout;
+    assert.deepEqual(lines(list).map((l) => JSON.parse(l).session).sort(), [own, name].sort());
+    await w.command({ type: 'unsubscribe', channel: ch });
+    if (transport !== 'long-poll') assert.equal(await s.out.find((l) => l.startsWith('-')), `- ${ch} ${name}`);
+    s.child.kill('SIGINT');
+    assert.equal((await s.end()).code, 0);
+  });
+}
+
+say('sub without --presence prints messages only', async (t) => {
+  const d = await daemon(t);
+  const ch = fresh('room:c');
+  const s = running(t, ['--url', d.base, 'sub', '--count', '1', ch]);
+  await subscribers(d, ch, 1);
+  const w = await t.sse(d, `/v1/sse?channel=${ch}`);
+  await w.expect('hello');
+  await w.expect('join');
+  const { id } = await d.publish(ch, 'x');
+  assert.equal(await s.out.next(), `${id} ${ch} x`);
+});
+
+say('presence lists the members of a channel', async (t) => {
+  const d = await daemon(t);
+  const ch = fresh('room:c');
+  const w = await t.ws(d, `/v1/ws?channel=${ch}&info=${encodeURIComponent('{"name":"me"}')}`);
+  const name = (await w.hello()).json.session.slice(0, 16);
+  const r = await sock(d, 'presence', ch);
+  assert.equal(r.code, 0, r.stderr);
+  const [head, row, ...rest] = lines(r.stdout);
+  assert.match(head, /^SESSION +USER +TRANSPORT +CONNECTIONS +AGE +INFO$/);
+  assert.match(row, new RegExp(`^${name} +- +websocket +1 +\\S+ +{"name":"me"}$`));
+  assert.equal(rest.length, 0);
+  assert.equal((await url(d, 'presence', '--count', ch)).stdout, '1\n');
+  const no = await url(d, 'presence', 'plain');
+  assert.equal(no.code, 1);
+  assert.match(no.stderr, /not_supported/);
 });
 
 daemon.ends();
