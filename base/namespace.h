@@ -22,6 +22,13 @@ enum access {
 	ACCESS_ADMIN,  /* only through the admin socket */
 };
 
+/* What becomes of a subscriber that can not keep up. In the order of strictness. */
+enum slow_policy {
+	SLOW_LAG,        /* fed from history, at its own pace */
+	SLOW_SKIP,       /* told of a gap, and on with the newest */
+	SLOW_DISCONNECT, /* sent away, to come back with its id */
+};
+
 struct namespace
 {
 	char name[NAMESPACE_NAME_MAX + 1]; /* "" for the default one */
@@ -33,6 +40,7 @@ struct namespace
 	enum access subscribe;
 	bool has_presence;        /* who is there is known, and may be asked */
 	bool has_presence_events; /* … and its subscribers are told of those who come and go */
+	enum slow_policy slow;
 	bool is_public; /* replies may be stored by shared caches (Cache-Control: public) */
 };
 

@@ -235,6 +235,7 @@ void channel_keep_limits(struct channel *ch)
 struct recent *channel_remember(struct channel *ch, struct message *m)
 {
 	assert(m->seq > ch->covers_after);
+	ch->newest = m->seq;
 	if (ch->recent_n == ch->recent_room)
 		grow_recent(ch, ch->recent_room ? ch->recent_room * 2 : RECENT_ROOM_MIN);
 	ch->recent_n++;
@@ -280,6 +281,7 @@ void channel_take_options(struct channel *ch)
 	ch->keep_age_ms = ns->history_age_ms;
 	ch->has_presence = ch->hub->desk && ns->has_presence;
 	ch->has_presence_events = ns->has_presence_events;
+	ch->slow = (uint8_t)ns->slow;
 }
 
 uint32_t channel_recent_after(struct channel *ch, uint64_t after)

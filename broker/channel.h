@@ -62,6 +62,9 @@ struct channel {
 	uint64_t keep_count; /* retention of the namespace: recent keeps no more either */
 	uint64_t keep_age_ms;
 	bool has_presence, has_presence_events; /* of the namespace */
+	uint64_t newest; /* seq of the newest message announced since the channel was made; 0: none
+			  */
+	uint8_t slow;    /* enum slow_policy of the namespace */
 	uint8_t warmth;
 	struct query *query; /* while WARMING */
 	struct subscriber_waiters waiters;

@@ -11,6 +11,11 @@
  * does not change, and if retention overtakes it, the page says so (floor) and it is told of the
  * gap.
  *
+ * That is `lag`, one of three answers to a subscriber that can not keep up. Namespaces may want
+ * another: with `skip` it keeps its position until it has room again, then is told of one gap per
+ * channel up to the newest message and is live at once; with `disconnect` its session ends. A
+ * replay that a client asked for is never skipped: only who was live can fall behind.
+ *
  * Never call back into a transport's close from here: ops only queue.
  */
 #include "broker/recovery.h"
@@ -80,6 +85,7 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,
 		[GAP_RETENTION] = COUNTER_GAPS_RETENTION,
 		[GAP_INVALID] = COUNTER_GAPS_INVALID,
+		[GAP_SKIPPED] = COUNTER_GAPS_SKIPPED,
 	};
 	struct subscriber *s = sub->subscriber;
 	struct gap g = {channel_name(sub->channel), from, to, oldest, reason};
@@ -336,9 +342,33 @@ static enum source survey(struct subscriber *s)
 	return source;
 }
 
+/* Go on with the newest: one gap for each channel that had something meanwhile. Each of them was
+ * subscribed all the time, so its newest message is known without asking the log. */
+static void skip_to_newest(struct subscriber *s)
+{
+	struct subscription *sub;
+	char id[ID_TEXT_MAX];
+
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
+		uint64_t at = subscription_cursor(sub);
+
+		if (sub->channel->newest <= at)
+			continue;
+		size_t n = id_format(id, &s->hub->epoch, at);
+		tell_gap(sub, GAP_SKIPPED, slice_make(id, n), sub->channel->newest, 0);
+	}
+	s->is_skipping = false;
+	s->pos = s->hub->head;
+}
+
 void recovery_step(struct subscriber *s)
 {
 	while (s->state == SUB_CATCHING_UP && !s->is_full && !s->is_waiting && !s->query) {
+		if (s->is_skipping) {
+			skip_to_newest(s);
+			become_live(s);
+			break;
+		}
 		switch (survey(s)) {
 		case MUST_WAIT:
 			return;
@@ -367,18 +397,44 @@ static void take_back(struct subscriber *s, uint64_t next)
 			sub->gone = 0;
 }
 
+static enum slow_policy policy_of(const struct subscriber *s)
+{
+	const struct subscription *sub;
+	enum slow_policy strictest = SLOW_LAG;
+
+	if (!s->ops->too_slow)
+		return SLOW_LAG;
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
+		if (sub->channel->slow > strictest)
+			strictest = sub->channel->slow;
+	return strictest;
+}
+
 void recovery_fall_behind(struct subscriber *s, uint64_t seq)
 {
+	static const enum counter_id counters[] = {
+		[SLOW_LAG] = COUNTER_SLOW_LAG,
+		[SLOW_SKIP] = COUNTER_SLOW_SKIP,
+		[SLOW_DISCONNECT] = COUNTER_SLOW_DISCONNECT,
+	};
+	enum slow_policy policy = policy_of(s);
+
 	assert(s->state == SUB_LIVE);
+	/* The gap is told when there is room: as one, however long that takes. */
+	s->is_skipping = policy == SLOW_SKIP;
 	take_back(s, seq);
 	s->state = SUB_CATCHING_UP;
 	s->is_full = true;
-	count_inc(s->hub->counters, COUNTER_SLOW);
+	count_inc(s->hub->counters, counters[policy]);
 	count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+	if (policy == SLOW_DISCONNECT)
+		s->ops->too_slow(s);
 }
 
 void recovery_restart(struct subscriber *s, uint64_t from)
 {
+	if (s->is_skipping)
+		skip_to_newest(s);
 	uint64_t at = s->state == SUB_LIVE ? s->hub->head : s->pos;
 	struct subscription *sub;
 

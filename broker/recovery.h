@@ -11,7 +11,8 @@
 
 /* Go on feeding a CATCHING_UP subscriber. Does nothing while it is full or waits. */
 void recovery_step(struct subscriber *s);
-/* A live subscriber could not take the message (its seq; it was not queued). */
+/* A live subscriber could not take the message (its seq; it was not queued): what becomes of it is
+ * the strictest of what the namespaces of its channels say. */
 void recovery_fall_behind(struct subscriber *s, uint64_t seq);
 /* Catch up again from this position on, because of a subscription that is about to be added. When
  * it is older than where the subscriber stands, the others keep their positions as starts of their

@@ -21,7 +21,7 @@
 
 const char *gap_reason_name(enum gap_reason r)
 {
-	static const char *const names[] = {"epoch", "retention", "invalid"};
+	static const char *const names[] = {"epoch", "retention", "invalid", "skipped"};
 
 	assert(r < ARRAY_LEN(names));
 	return names[r];

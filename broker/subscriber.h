@@ -36,7 +36,7 @@ struct subscription;
 
 TAILQ_HEAD(subscriber_waiters, subscriber);
 
-enum gap_reason { GAP_EPOCH, GAP_RETENTION, GAP_INVALID };
+enum gap_reason { GAP_EPOCH, GAP_RETENTION, GAP_INVALID, GAP_SKIPPED };
 const char *gap_reason_name(enum gap_reason r);
 
 /* What a client is told about messages it can not have. */
@@ -44,7 +44,7 @@ struct gap {
 	struct slice channel;
 	struct slice from; /* the cursor as the client gave it, or as an id when the core made it */
 	uint64_t to;       /* seq of the last missing message; 0: unknown */
-	uint64_t oldest;   /* seq of the oldest there is; 0: none */
+	uint64_t oldest;   /* seq of the oldest there is; 0: none, or (SKIPPED) not looked up */
 	enum gap_reason reason;
 };
 
@@ -68,6 +68,11 @@ struct subscriber_ops {
 	/* History can not be read; the subscriber stays where it is. The session should end (at the
 	 * end of the turn). */
 	void (*failed)(struct subscriber *s, enum fault_id why);
+	/* It fell behind, and one of its namespaces wants such clients disconnected: the session
+	 * should end (at the end of the turn; nothing may be closed or freed inside, the fan-out is
+	 * under way). Nothing is sent after this. NULL: it never counts as slow, but always lags.
+	 */
+	void (*too_slow)(struct subscriber *s);
 };
 
 enum subscriber_state { SUB_NEW, SUB_CATCHING_UP, SUB_LIVE };
@@ -76,8 +81,9 @@ struct subscriber {
 	unsigned magic;
 	uint8_t state; /* enum subscriber_state */
 	bool is_opened;
-	bool is_full;    /* send() said -ENOBUFS: wait for subscriber_drained() */
-	bool is_waiting; /* on a list: of a channel being warmed, or of the hub's retries */
+	bool is_full;     /* send() said -ENOBUFS: wait for subscriber_drained() */
+	bool is_skipping; /* fell behind, and goes on with the newest once it has room */
+	bool is_waiting;  /* on a list: of a channel being warmed, or of the hub's retries */
 	uint32_t channel_n;
 	struct hub *hub;
 	const struct subscriber_ops *ops;

@@ -35,6 +35,7 @@
 #define OPTION_C_LEVEL      enum log_level
 #define OPTION_C_ACCESS     enum access
 #define OPTION_C_DURABILITY enum durability
+#define OPTION_C_SLOW       enum slow_policy
 
 enum option_id {
 #define OPTION(field, ...) OPTION_##field,

@@ -64,13 +64,16 @@ struct choice {
 static const char *const level_words[] = {"debug", "info", "warn", "error", "off", NULL};
 static const char *const access_words[] = {"anyone", "admin", NULL};
 static const char *const durability_words[] = {"memory", "commit", "sync", NULL};
+static const char *const slow_words[] = {"lag", "skip", "disconnect", NULL};
 
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_OFF == 4, "level_words follows enum log_level");
 _Static_assert(ACCESS_ANYONE == 0 && ACCESS_ADMIN == 1, "access_words follows enum access");
 _Static_assert(DURABILITY_SYNC == DURABILITY_MEMORY + 2, "durability_words follows the enum");
+_Static_assert(SLOW_LAG == 0 && SLOW_DISCONNECT == 2, "slow_words follows enum slow_policy");
 _Static_assert(sizeof(enum log_level) == sizeof(unsigned) &&
 		       sizeof(enum access) == sizeof(unsigned) &&
-		       sizeof(enum durability) == sizeof(unsigned),
+		       sizeof(enum durability) == sizeof(unsigned) &&
+		       sizeof(enum slow_policy) == sizeof(unsigned),
 	       "choices are copied as unsigned");
 
 static struct choice choice_of(enum option_type type)
@@ -82,6 +85,8 @@ static struct choice choice_of(enum option_type type)
 		return (struct choice){access_words, ACCESS_ANYONE};
 	case OPTION_TYPE_DURABILITY:
 		return (struct choice){durability_words, DURABILITY_MEMORY};
+	case OPTION_TYPE_SLOW:
+		return (struct choice){slow_words, SLOW_LAG};
 	case OPTION_TYPE_ENGINE:
 		return (struct choice){store_engine_names(), 0};
 	case OPTION_TYPE_PATH:
@@ -278,6 +283,7 @@ static int read_number(const struct option *o, const char *text, uint64_t *ret)
 	case OPTION_TYPE_LEVEL:
 	case OPTION_TYPE_ACCESS:
 	case OPTION_TYPE_DURABILITY:
+	case OPTION_TYPE_SLOW:
 	case OPTION_TYPE_ENGINE:
 		return read_choice(text, choice_of(o->type), ret);
 	case OPTION_TYPE_PATH:
@@ -401,6 +407,7 @@ static void write_number(const struct option *o, uint64_t v, struct buf *out)
 	case OPTION_TYPE_LEVEL:
 	case OPTION_TYPE_ACCESS:
 	case OPTION_TYPE_DURABILITY:
+	case OPTION_TYPE_SLOW:
 		buf_add_str(out, choice_of(o->type).words[v - choice_of(o->type).first]);
 		break;
 	case OPTION_TYPE_PATH:

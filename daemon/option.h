@@ -22,6 +22,7 @@ enum option_type {
 	OPTION_TYPE_LEVEL,
 	OPTION_TYPE_ACCESS,
 	OPTION_TYPE_DURABILITY,
+	OPTION_TYPE_SLOW,
 };
 
 struct option {

@@ -290,19 +290,29 @@ static void expect_progress(struct conn *c)
 	loop_timer_set(c->env->loop, &c->timer, c->env->write_timeout_ms);
 }
 
-static void flush(struct conn *c)
+/* As conn_out_write; when the socket is full, the poller says when to go on. */
+static int write_or_wait(struct conn *c)
 {
-	if (c->writing_blocked || c->fin_sent)
-		return;
 	uint64_t before = c->out_total;
 	int r = conn_out_write(c);
+
 	if (r == -EAGAIN || r == -EWOULDBLOCK) {
 		c->writing_blocked = true;
 		watch_writable(c);
 		if (c->out_total != before || !loop_timer_is_set(&c->timer))
 			expect_progress(c);
-		return;
+		return -EAGAIN;
 	}
+	return r;
+}
+
+static void flush(struct conn *c)
+{
+	if (c->writing_blocked || c->fin_sent)
+		return;
+	int r = write_or_wait(c);
+	if (r == -EAGAIN)
+		return;
 	if (r < 0) {
 		conn_over(c, reason_of_errno(-r));
 		return;
@@ -488,6 +498,17 @@ void conn_send(struct conn *c, struct frame *f)
 	conn_out_push(c, f);
 	if (!c->writing_blocked)
 		loop_at_end(c->env->loop, &c->flush);
+}
+
+void conn_write_now(struct conn *c)
+{
+	if (c->state != CONN_OPEN || c->writing_blocked || c->broken)
+		return;
+	int r = write_or_wait(c);
+	if (r < 0 && r != -EAGAIN) {
+		c->broken = (uint8_t)(reason_of_errno(-r) + 1);
+		loop_at_end(c->env->loop, &c->flush);
+	}
 }
 
 void conn_send_bytes(struct conn *c, struct slice bytes)

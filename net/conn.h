@@ -141,6 +141,10 @@ void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *owner);
 void conn_send(struct conn *c, struct frame *f);
 /* Queue a copy of bytes. */
 void conn_send_bytes(struct conn *c, struct slice bytes);
+/* Write what the socket takes now instead of at the end of the turn: a queue that is still long
+ * afterwards is the peer's doing, not this turn's. Nothing is called back, a failure is told at the
+ * end of the turn. */
+void conn_write_now(struct conn *c);
 static inline size_t conn_out_bytes(const struct conn *c)
 {
 	return c->out_bytes;

@@ -116,6 +116,9 @@ int session_send_stream(struct subscriber *sub, struct frame *f)
 	const struct gateway_config *cfg = s->gateway->config;
 	size_t room = sub->state == SUB_LIVE ? cfg->out_queue_bytes : cfg->replay_window_bytes;
 
+	/* A burst of this turn does not make a client slow: only what its socket does not take. */
+	if (sub->state == SUB_LIVE && conn_out_bytes(s->conn) >= room)
+		conn_write_now(s->conn);
 	if (conn_out_bytes(s->conn) >= room) {
 		conn_call_on_drain(s->conn, cfg->replay_window_bytes / 2);
 		return -ENOBUFS;
@@ -129,6 +132,9 @@ uint64_t session_rewind_stream(struct subscriber *sub)
 {
 	struct session *s = session_of(sub);
 
-	conn_call_on_drain(s->conn, s->gateway->config->replay_window_bytes / 2);
+	/* Who skips has room when everything has left, or a peer that reads nothing would be told
+	 * of one gap after the other, and those are not dropped. */
+	conn_call_on_drain(s->conn,
+			   sub->is_skipping ? 0 : s->gateway->config->replay_window_bytes / 2);
 	return conn_drop_messages(s->conn);
 }

@@ -124,6 +124,11 @@ static void sse_failed(struct subscriber *sub, enum fault_id why)
 	end(sse_of(sub), CLOSE_INTERNAL, 0);
 }
 
+static void sse_too_slow(struct subscriber *sub)
+{
+	end(sse_of(sub), CLOSE_SLOW, 0);
+}
+
 static const struct subscriber_ops sse_json_subscriber = {
 	.kind = KIND_SSE,
 	.format = FORMAT_SSE_JSON,
@@ -134,6 +139,7 @@ static const struct subscriber_ops sse_json_subscriber = {
 	.gap = sse_gap,
 	.live = sse_live,
 	.failed = sse_failed,
+	.too_slow = sse_too_slow,
 };
 
 static const struct subscriber_ops sse_raw_subscriber = {
@@ -146,6 +152,7 @@ static const struct subscriber_ops sse_raw_subscriber = {
 	.gap = sse_gap,
 	.live = sse_live,
 	.failed = sse_failed,
+	.too_slow = sse_too_slow,
 };
 
 /* --- session --------------------------------------------------------------------------------- */

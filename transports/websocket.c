@@ -172,6 +172,27 @@ static void ws_failed(struct subscriber *sub, enum fault_id why)
 	ws_close(websocket_of(sub)->ws, CLOSE_INTERNAL, 1011, "history can not be read");
 }
 
+static void send_goodbye(struct websocket *w, enum close_reason reason, uint64_t delay_ms)
+{
+	struct buf b = {0};
+
+	if (w->is_raw)
+		return;
+	json_add_goodbye(&b, reason, delay_ms);
+	websocket_send_json(w, buf_slice(&b));
+	buf_fini(&b);
+}
+
+/* The channels are left when the connection is over: the fan-out stands on them. */
+static void ws_too_slow(struct subscriber *sub)
+{
+	struct websocket *w = websocket_of(sub);
+	const struct close_reason_info *info = close_reason_info(CLOSE_SLOW);
+
+	send_goodbye(w, CLOSE_SLOW, 0);
+	ws_close(w->ws, CLOSE_SLOW, info->ws_code, info->text);
+}
+
 static const struct subscriber_ops json_subscriber = {
 	.kind = KIND_WEBSOCKET,
 	.format = FORMAT_WS_JSON,
@@ -182,6 +203,7 @@ static const struct subscriber_ops json_subscriber = {
 	.gap = ws_gap,
 	.live = ws_live,
 	.failed = ws_failed,
+	.too_slow = ws_too_slow,
 };
 
 static const struct subscriber_ops raw_subscriber = {
@@ -192,6 +214,7 @@ static const struct subscriber_ops raw_subscriber = {
 	.rewind = session_rewind_stream,
 	.gap = ws_raw_gap,
 	.failed = ws_failed,
+	.too_slow = ws_too_slow,
 };
 
 /* --- session and connection ------------------------------------------------------------------ */
@@ -206,13 +229,8 @@ static void ws_goodbye(struct session *session, enum close_reason reason, uint64
 {
 	struct websocket *w = container_of(session, struct websocket, session);
 	const struct close_reason_info *info = close_reason_info(reason);
-	struct buf b = {0};
 
-	if (!w->is_raw) {
-		json_add_goodbye(&b, reason, delay_ms);
-		websocket_send_json(w, buf_slice(&b));
-		buf_fini(&b);
-	}
+	send_goodbye(w, reason, delay_ms);
 	websocket_close(w, reason, info->ws_code, info->text);
 }
 

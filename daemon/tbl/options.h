@@ -8,7 +8,7 @@
  * NAMESPACE_OPTION(field, "name", TYPE, "default", min, max, reload, help): of [namespace] and [namespace NAME]
  *
  * TYPE: PATH and WORDS (char *; min and max count bytes and words), BOOL, COUNT, SIZE (bytes), DURATION (milliseconds),
- * MODE (octal), LEVEL, ENGINE, ACCESS, DURABILITY (a choice of words). reload: `live` follows SIGHUP, `fixed` waits for a
+ * MODE (octal), LEVEL, ENGINE, ACCESS, DURABILITY, SLOW (a choice of words). reload: `live` follows SIGHUP, `fixed` waits for a
  * restart. To the user an option has the name of its field, without `_ms`, and without `ws_` in [websocket] and
  * `presence_` in [presence].
  */
@@ -113,6 +113,7 @@ NAMESPACE_OPTION(publish, "publish", ACCESS, "anyone", 0, 0, live, "Who may publ
 NAMESPACE_OPTION(subscribe, "subscribe", ACCESS, "anyone", 0, 0, live, "Who may subscribe and read history.")
 NAMESPACE_OPTION(has_presence, "presence", BOOL, "no", 0, 0, live, "Keep who is in a channel, and tell it to those who may subscribe.")
 NAMESPACE_OPTION(has_presence_events, "presence_events", BOOL, "yes", 0, 0, live, "Where presence is kept: tell the subscribers of those who come and go. Without it they can only ask.")
+NAMESPACE_OPTION(slow, "slow", SLOW, "lag", 0, 0, live, "What becomes of a stream that can not keep up (out_queue_bytes): lag (fed from history at its own pace), skip (jumps to the newest and is told of a gap), disconnect (ended with the reason slow; the client comes back with its id). Of a stream with channels of several namespaces the strictest holds: disconnect, then skip, then lag.")
 NAMESPACE_OPTION(is_public, "public", BOOL, "no", 0, 0, live, "Shared caches may keep answers (Cache-Control: public), so that a CDN collapses equal polls.")
 
 #undef KiB

@@ -28,7 +28,7 @@ for (const name of ['sse', 'websocket']) {
     const n = await fill(d, 'a', 60);
     const grown = d.rss() - before;
     assert.ok(grown < 40 * MB, `60 MB were published, the daemon grew by ${(grown / MB).toFixed(1)} MB`);
-    assert.ok(await d.metric('holdfast_slow_consumers_total') >= 1);
+    assert.ok(await d.metric('holdfast_slow_consumers_total{policy="lag"}') >= 1);
     assert.equal(await d.metric('holdfast_subscribers_catching_up'), 1);
     c.resume();
     for (let i = 0; i < n; i++) {
@@ -169,4 +169,142 @@ claim('a busy WebSocket that sends no pongs is found dead all the same', async (
   await d.untilMetric('holdfast_sessions_closed_total{reason="pong-timeout"}', (v) => v === 1, 8000);
   stop = true;
   await publishing;
+});
+
+// --- what a namespace wants done with a client that can not keep up ---
+
+const policies = { 'namespace skip': { slow: 'skip' }, 'namespace cut': { slow: 'disconnect' } };
+
+async function open(t, d, name, channels) {
+  const q = channels.map((c) => `channel=${encodeURIComponent(c)}`).join('&');
+  const c = name === 'sse' ? await t.sse(d, `/v1/sse?${q}`) : await t.ws(d, `/v1/ws?${q}`);
+  await c.hello();
+  return c;
+}
+
+// Messages and gaps up to the message with this data.
+async function readTo(c, data) {
+  const items = [];
+  for (;;) {
+    const e = await c.next(10000);
+    const text = e.raw ?? e.data;
+    if (text === null || e.event === 'heartbeat') continue;
+    const json = JSON.parse(text);
+    items.push(json);
+    if (json.data === data) return items;
+  }
+}
+
+for (const name of ['sse', 'websocket']) {
+  claim(`${name}, slow = skip: one gap per stall and channel, with its bounds, then the newest`, { ms: 60000 }, async (t) => {
+    const d = await t.daemon({ options, config: policies });
+    const c = await open(t, d, name, ['skip:a', 'skip:b', 'quiet']);
+    await d.publish('skip:a', 'first');
+    const [first] = await readTo(c, 'first');
+    c.pause();
+    const n = await fill(d, 'skip:a', 30);
+    const b = await d.publish('skip:b', 'b');
+    await d.untilMetric('holdfast_slow_consumers_total{policy="skip"}', (v) => v === 1);
+    const newest = (await d.admin('/v1/admin/channel?channel=skip:a')).json.head;
+    c.resume();
+    await d.untilMetric('holdfast_subscribers_catching_up', (v) => v === 0);
+    await d.publish('skip:a', 'end');
+    const items = await readTo(c, 'end');
+    const gaps = items.filter((i) => i.type === 'gap');
+    assert.deepEqual(gaps.map((g) => [g.channel, g.to, g.oldest, g.reason]).sort(),
+      [['skip:a', newest, null, 'skipped'], ['skip:b', b.id, null, 'skipped']]);
+    // What came before the gap leads up to it without a hole, what comes behind goes on from it.
+    let last = first.id;
+    for (const i of items) {
+      if (i.channel !== 'skip:a') continue;
+      if (i.type === 'gap') assert.equal(i.from, last);
+      else assert.equal(i.prev, last);
+      last = i.to ?? i.id;
+    }
+    assert.ok(items.length < n);
+    assert.equal(await d.metric('holdfast_gaps_total{reason="skipped"}'), 2);
+    // It is skipped, not lost.
+    const log = await d.get(`/v1/history?channel=skip:a&since=${gaps.find((g) => g.channel === 'skip:a').from}&limit=3`);
+    assert.equal(log.json.messages.length, 3);
+  });
+
+  claim(`${name}, slow = disconnect: goodbye with reason slow, and the client comes back with its id and loses nothing`, { ms: 60000 }, async (t) => {
+    const d = await t.daemon({ options, config: policies });
+    const c = await open(t, d, name, ['cut:a']);
+    await d.publish('cut:a', 'first');
+    const seen = await readTo(c, 'first');
+    c.pause();
+    const n = await fill(d, 'cut:a', 30);
+    await d.untilMetric('holdfast_slow_consumers_total{policy="disconnect"}', (v) => v === 1);
+    c.resume();
+    let goodbye = null;
+    while (!goodbye) {
+      const e = await c.next(10000);
+      const text = e.raw ?? e.data;
+      if (text === null) continue;
+      const json = JSON.parse(text);
+      if (json.type === 'goodbye') goodbye = json;
+      else if (json.type === 'message') seen.push(json);
+    }
+    assert.deepEqual(goodbye, { type: 'goodbye', reason: 'slow', reconnect: true, delay_ms: 0 });
+    const end = await c.end();
+    if (name === 'websocket') assert.deepEqual(end, { code: 1008, reason: 'slow' });
+    else assert.equal(end, 'last chunk');
+    await d.untilMetric('holdfast_sessions_closed_total{reason="slow"}', (v) => v === 1);
+    const f = await t.follow('longpoll', d, ['cut:a'], { since: seen.at(-1).id });
+    for (const m of await f.take(n + 1 - seen.length)) {
+      assert.equal(m.json.prev, seen.at(-1).id);
+      seen.push(m.json);
+    }
+    assert.equal(await d.metric('holdfast_subscribers_catching_up'), 0);
+  });
+
+  claim(`${name}: of channels in several namespaces the strictest policy holds`, { ms: 60000 }, async (t) => {
+    const d = await t.daemon({ options, config: policies });
+    const c = await open(t, d, name, ['a', 'skip:a']);
+    c.pause();
+    await fill(d, 'a', 20);
+    await d.untilMetric('holdfast_slow_consumers_total{policy="skip"}', (v) => v === 1);
+    const e = await open(t, d, name, ['skip:b', 'b', 'cut:b']);
+    e.pause();
+    await fill(d, 'b', 20);
+    await d.untilMetric('holdfast_slow_consumers_total{policy="disconnect"}', (v) => v === 1);
+    assert.equal(await d.metric('holdfast_slow_consumers_total{policy="lag"}'), 0);
+  });
+}
+
+claim('a disconnected client that reads nothing at all is gone after the write timeout, with the reason slow', { ms: 40000 }, async (t) => {
+  const d = await t.daemon({ options: { ...options, 'http.write_timeout': '700ms', 'websocket.close_timeout': '500ms' }, config: policies });
+  for (const name of ['sse', 'websocket']) {
+    const c = await open(t, d, name, ['cut:a']);
+    c.pause();
+  }
+  await fill(d, 'cut:a', 20);
+  await d.untilMetric('holdfast_sessions_closed_total{reason="slow"}', (v) => v === 2, 10000);
+  assert.equal(await d.metric('holdfast_subscriptions'), 0);
+});
+
+claim('slow = skip over a raw WebSocket skips in silence', { ms: 40000 }, async (t) => {
+  const d = await t.daemon({ options, config: policies });
+  const w = await t.ws(d, '/v1/ws?channel=skip:a&format=raw');
+  await d.publish('skip:a', 'first');
+  assert.equal((await w.frames.next()).raw, 'first');
+  w.pause();
+  await fill(d, 'skip:a', 20);
+  await d.untilMetric('holdfast_slow_consumers_total{policy="skip"}', (v) => v === 1);
+  w.resume();
+  await d.untilMetric('holdfast_subscribers_catching_up', (v) => v === 0);
+  await d.publish('skip:a', 'end');
+  await w.frames.find((f) => f.raw === 'end', 10000);
+});
+
+claim('long polls lag, whatever the policy: a reply is cut and the next one goes on', async (t) => {
+  const d = await t.daemon({ options: { ...options, 'delivery.poll_messages': '5' }, config: policies });
+  for (const channel of ['skip:a', 'cut:a']) {
+    const f = await t.follow('longpoll', d, [channel]);
+    const lines = [...Array(23).keys()].join('\n');
+    await d.publish(channel, lines, { query: '&batch=lines' });
+    assert.deepEqual((await f.take(23)).map((m) => Number(m.json.data)), [...Array(23).keys()]);
+    f.close();
+  }
 });

@@ -351,7 +351,7 @@ static void test_a_slow_consumer_is_fed_at_its_pace(void **state)
 	one.live_room = 3;
 	one.replay_room = 2;
 	commit("a", 30);
-	assert_int_equal(rig_count(&rig, COUNTER_SLOW), 1);
+	assert_int_equal(rig_count(&rig, COUNTER_SLOW_LAG), 1);
 	assert_int_equal(one.queue.n, 0);
 	for (int i = 0; i < 200 && one.subscriber.state != SUB_LIVE; i++) {
 		fake_write(&one, 1);

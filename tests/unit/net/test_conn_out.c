@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,39 @@ static void test_more_frames_than_one_writev_takes(void **state)
 	assert_true(slice_eq(buf_slice(&r->w.got), buf_slice(&want)));
 	assert_int_equal(rig_count(r, COUNTER_WRITES), (1000 + 63) / 64);
 	buf_fini(&want);
+}
+
+/* A long queue is offered to the socket before the turn ends; nobody is called back from there. */
+static void test_write_now_takes_what_the_socket_takes(void **state)
+{
+	struct rig *r = *state;
+	struct conn *c = rig_start_scripted(r, 4);
+
+	rig_send_message(c, "abcdefgh", 1);
+	conn_call_on_drain(c, 100);
+	conn_write_now(c);
+	assert_int_equal(conn_out_bytes(c), 4);
+	assert_int_equal(r->drains, 0);
+	/* the socket was full: it is not asked again */
+	int64_t writes = rig_count(r, COUNTER_WRITES);
+	conn_write_now(c);
+	assert_int_equal(rig_count(r, COUNTER_WRITES), writes);
+	wire_turn(&r->w);
+	assert_int_equal(r->drains, 1);
+}
+
+static void test_write_now_tells_a_failure_at_the_end_of_the_turn(void **state)
+{
+	struct rig *r = *state;
+	struct conn *c = rig_start_scripted(r, -ETIMEDOUT);
+
+	rig_send_message(c, "abcdefgh", 1);
+	conn_write_now(c);
+	conn_write_now(c);
+	assert_true(conn_is_open(c));
+	wire_turn(&r->w);
+	assert_int_equal(r->w.closed, 1);
+	assert_int_equal(r->w.reason, CLOSE_TIMED_OUT);
 }
 
 static void test_partial_writes_keep_the_bytes_in_order(void **state)
@@ -217,6 +251,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_a_turn_is_one_write),
 		RIG_TEST(test_more_frames_than_one_writev_takes),
+		RIG_TEST(test_write_now_takes_what_the_socket_takes),
+		RIG_TEST(test_write_now_tells_a_failure_at_the_end_of_the_turn),
 		RIG_TEST(test_partial_writes_keep_the_bytes_in_order),
 		RIG_TEST(test_empty_frames_are_nothing),
 		RIG_TEST(test_chunks_are_pooled_and_go_with_the_last_connection),

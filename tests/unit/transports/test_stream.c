@@ -236,7 +236,7 @@ static void test_slow_reader_catches_up(void **state)
 		struct conn *c = LIST_FIRST(&g->env.all);
 		assert_true(conn_out_bytes(c) < g->cfg.out_queue_bytes + 2000);
 		assert_int_equal(count(g, COUNTER_CATCHING_UP), 1);
-		assert_int_equal(count(g, COUNTER_SLOW), i + 1);
+		assert_int_equal(count(g, COUNTER_SLOW_LAG), i + 1);
 		g->clients[0].is_deaf = false;
 		gate_settle(g);
 		assert_int_equal(count(g, COUNTER_CATCHING_UP), 0);
