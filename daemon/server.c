@@ -48,6 +48,7 @@ static int open_history(struct server *s, struct problem *problem)
 	struct history_config h = {
 		.engine = c->engine,
 		.path = c->database,
+		.adopt = c->adopt,
 		.namespaces = c->namespaces,
 		.readers = (unsigned)c->readers,
 		.append_queue_bytes = c->append_queue_bytes,

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/xalloc.h"
 #include "store/history_internal.h"
 
@@ -126,6 +127,7 @@ static int open_shelf(struct history *h, enum place place, const char *name, uin
 		.namespaces = h->writer.namespaces,
 		.first_seq = first_seq,
 		.create = true,
+		.adopt = h->cfg.adopt,
 		.cancel = &h->is_closing,
 	};
 
@@ -135,6 +137,26 @@ static int open_shelf(struct history *h, enum place place, const char *name, uin
 				   "There is no store engine \"%s\"; use \"%s\" or \"%s\".", name,
 				   store_engine_names()[0], store_engine_names()[1]);
 	return shelf->engine->ops.open(&cfg, &shelf->store, problem);
+}
+
+/* What an operator must know: clients that come back are told of a gap. */
+static void tell_lineage(const struct history *h, enum lineage l)
+{
+	static const char *const texts[] = {
+		[LINEAGE_BACKUP] = "it is a backup that has not run yet",
+		[LINEAGE_REPLACED] = "it is not the database that ran here last; another copy was "
+				     "put in its place",
+		[LINEAGE_OLDER] = "it is older than what ran here last; a copy was put back",
+		[LINEAGE_ALONE] = "no .incarnation file is beside it, so it was restored or came "
+				  "from elsewhere (store.adopt = yes keeps the epoch)",
+	};
+
+	if (l == LINEAGE_ADOPTED)
+		log_info("log_adopted", "database=%s epoch=%s", log_value(h->cfg.path),
+			 h->epoch.text);
+	else if (lineage_is_broken(l))
+		log_warn("new_epoch", "database=%s epoch=%s reason=%s", log_value(h->cfg.path),
+			 h->epoch.text, log_value(texts[l]));
 }
 
 static int open_shelves(struct history *h, struct problem *problem)
@@ -150,6 +172,7 @@ static int open_shelves(struct history *h, struct problem *problem)
 		return problem_set(problem, rc, "The log cannot be read: %s. Restore a backup.",
 				   strerror(-rc));
 	h->epoch = origin.epoch;
+	tell_lineage(h, origin.lineage);
 	h->start_head = origin.top > origin.reserved ? origin.top : origin.reserved;
 	atomic_init(&h->head, h->start_head);
 	h->writer.seq = h->start_head;

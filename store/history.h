@@ -34,6 +34,7 @@ struct history;
 struct history_config {
 	const char *engine;                 /* "sqlite" or "memory" */
 	const char *path;                   /* the database file */
+	bool adopt;                         /* store_config.adopt */
 	struct namespace_table *namespaces; /* borrowed; the log takes references of its own */
 	unsigned readers;                   /* reader threads, ≥ 1 */
 	size_t append_queue_bytes;          /* more than this waiting: -EAGAIN */

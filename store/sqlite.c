@@ -134,6 +134,8 @@ static void sqlite_close(struct store *s)
 	connection_close(&s->c);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd); /* only now: see check_file() */
+	if (s->mark_fd >= 0)
+		close(s->mark_fd);
 	free(s->path);
 	s->magic = 0;
 	free(s);
@@ -155,7 +157,7 @@ static int set_up_connection(struct store *s)
 	return rc;
 }
 
-static int open_connection(struct store *s)
+static int open_connection(struct store *s, bool adopt)
 {
 	int64_t id = 0;
 
@@ -167,7 +169,9 @@ static int open_connection(struct store *s)
 	if (rc == 0)
 		rc = connection_number(&s->c, "SELECT coalesce(max(id), 0) FROM channel", &id);
 	s->last_id = s->next_id = id;
-	return rc != 0 ? rc : checkpointer_start(&s->checkpointer, s->path);
+	if (rc == 0)
+		rc = checkpointer_start(&s->checkpointer, s->path);
+	return rc != 0 ? rc : incarnation_take(s, adopt);
 }
 
 static int lock_or_create(const char *path, bool create, int *ret_fd, struct problem *problem)
@@ -208,12 +212,13 @@ static int sqlite_open(const struct store_config *cfg, struct store **ret, struc
 	s->magic = SQLITE_STORE_MAGIC;
 	s->path = path;
 	s->lock_fd = fd;
+	s->mark_fd = -1;
 	s->namespaces = cfg->namespaces;
 	s->cancel = cfg->cancel;
 	TAILQ_INIT(&s->lru);
 	TAILQ_INIT(&s->over);
 	channels_forget(s);
-	rc = open_connection(s);
+	rc = open_connection(s, cfg->adopt);
 	if (rc != 0) {
 		problem_set(problem, rc, "%s: cannot be opened: %s (SQLite says: %s).", cfg->path,
 			    strerror(-rc), s->c.db ? sqlite3_errmsg(s->c.db) : "nothing");
@@ -267,6 +272,7 @@ static int sqlite_origin(struct store *s, struct store_origin *ret)
 	o.top = (uint64_t)(top > head ? top : head);
 	o.reserved = (uint64_t)reserved;
 	o.top_ts_ms = ts;
+	o.lineage = s->lineage;
 	*ret = o;
 	return 0;
 }
@@ -345,7 +351,10 @@ static int sqlite_append(struct store *s, struct message *const *batch, size_t n
 	int rc = store_begin(s, sync);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = append_one(s, batch[i]);
-	return store_end(s, rc);
+	rc = store_end(s, rc);
+	if (rc == 0)
+		incarnation_mark(s, batch[n - 1]->seq);
+	return rc;
 }
 
 static int sqlite_head(struct store *s, struct slice channel, uint64_t *ret_seq)

@@ -126,14 +126,12 @@ static int copy_into(struct store *s, const char *path)
 static int new_epoch(struct connection *c)
 {
 	struct epoch epoch;
-	sqlite3_stmt *stmt = connection_stmt(c, SQL_META_SET);
 
-	if (stmt == NULL)
-		return connection_error(c);
 	epoch_make(&epoch);
-	sqlite3_bind_text(stmt, 1, "epoch", -1, SQLITE_STATIC);
-	sqlite3_bind_text(stmt, 2, epoch.text, -1, SQLITE_STATIC);
-	return connection_run(c, stmt);
+	/* without a word the first start on it knows that it is a copy, and so does each that is
+	 * restored from it again */
+	int rc = connection_exec(c, "DELETE FROM meta WHERE key = 'incarnation'");
+	return rc != 0 ? rc : meta_set_text(c, "epoch", epoch.text);
 }
 
 static int verify(struct connection *c)

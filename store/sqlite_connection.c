@@ -190,6 +190,17 @@ int connection_number(struct connection *c, const char *sql, int64_t *ret)
 	return error;
 }
 
+int meta_set_text(struct connection *c, const char *key, const char *value)
+{
+	sqlite3_stmt *stmt = connection_stmt(c, SQL_META_SET);
+
+	if (stmt == NULL)
+		return connection_error(c);
+	sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, 2, value, -1, SQLITE_TRANSIENT);
+	return connection_run(c, stmt);
+}
+
 int meta_set_number(struct connection *c, const char *key, uint64_t value)
 {
 	sqlite3_stmt *stmt = connection_stmt(c, SQL_META_SET);

@@ -68,6 +68,7 @@ int connection_run_id(struct connection *c, enum sql_id id);
 int connection_exec(struct connection *c, const char *sql);
 /* The first column of the first row as a number. */
 int connection_number(struct connection *c, const char *sql, int64_t *ret);
+int meta_set_text(struct connection *c, const char *key, const char *value);
 /* meta: set one value. */
 int meta_set_number(struct connection *c, const char *key, uint64_t value);
 /* meta: add one. */

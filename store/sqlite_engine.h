@@ -6,6 +6,7 @@
  *   sqlite_connection.c  connections, cached statements, errors
  *   sqlite_schema.c      the schema and its versions; making a new database
  *   sqlite_check.c       is this file ours, whole and free? Asked before anything is touched
+ *   sqlite_incarnation.c is it the database that ran here last, or an older copy?
  *   sqlite_channel.c     the writer's cache of channel rows
  *   sqlite_trim.c        retention and purge
  *   sqlite_read.c        range reads
@@ -83,6 +84,9 @@ struct store {
 	bool in_transaction;
 	const struct namespace_table *namespaces;
 	const atomic_bool *cancel;
+	enum lineage lineage;
+	int mark_fd; /* the file of sqlite_incarnation.c; -1: none */
+	int64_t mark_at;
 
 	struct sql_channel *channels; /* map by name */
 	struct sql_channel_list lru;
@@ -126,6 +130,14 @@ void channels_forget(struct store *s);
 int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n);
 int sqlite_purge(struct store *s, struct slice channel, uint64_t upto, size_t row_max,
 		 uint64_t *ret_n);
+
+/* --- incarnations ---------------------------------------------------------------------------- */
+
+/* At open, before anything is published: find s->lineage, and give the log a new epoch when it
+ * is broken. Return 0 or negative errno. */
+int incarnation_take(struct store *s, bool adopt);
+/* Messages up to this one are committed. */
+void incarnation_mark(struct store *s, uint64_t seq);
 
 /* --- readers --------------------------------------------------------------------------------- */
 

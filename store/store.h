@@ -31,6 +31,7 @@ struct store_config {
 	uint64_t first_seq;  /* memory: number of the first message it may hold; smaller ones are
 				gone */
 	bool create;         /* sqlite: make the database when the file does not exist */
+	bool adopt;          /* sqlite: a database that ran elsewhere keeps its epoch */
 	const atomic_bool
 		*cancel; /* set by any thread: a backup that is running gives up. May be NULL */
 };
@@ -126,6 +127,20 @@ struct store_admin_ops {
 	int (*sizes)(struct store *s, uint64_t *ret_db_bytes, uint64_t *ret_wal_bytes);
 };
 
+/* Where a log comes from (store/sqlite_incarnation.c). */
+enum lineage {
+	LINEAGE_NEW,
+	LINEAGE_SAME,     /* it ran here last */
+	LINEAGE_ADOPTED,  /* it ran elsewhere, and was taken as it is because that was asked for */
+	LINEAGE_BACKUP,   /* a backup that has not run yet */
+	LINEAGE_REPLACED, /* another copy than the one that ran here last */
+	LINEAGE_OLDER,    /* a copy of it, made before it had its last messages */
+	LINEAGE_ALONE,    /* nothing tells what ran here last */
+};
+/* The log is not known to hold all that was acknowledged under its epoch: it was given a new one.
+ */
+bool lineage_is_broken(enum lineage l);
+
 /* Log thread, at start: the epoch, the newest seq, and the mark below which seqs may have been
  * given out. */
 struct store_origin {
@@ -133,6 +148,7 @@ struct store_origin {
 	uint64_t top; /* newest stored seq; 0: none */
 	uint64_t
 		reserved; /* seqs up to here may have been used for messages that were not stored */
+	enum lineage lineage;
 	int64_t top_ts_ms; /* time stamp of the newest stored message; 0: none */
 };
 

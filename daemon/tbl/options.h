@@ -51,6 +51,7 @@ OPTION(drain_spread_ms, "server.drain_spread", DURATION, "5s", 0, 3600 * SEC, li
 SECTION("store", "The log, where messages are kept.")
 OPTION(engine, "store.engine", ENGINE, "sqlite", 0, 0, fixed, "Where the log lives. With memory nothing survives a restart, and the only durability is memory.")
 OPTION(database, "store.database", PATH, "", 0, 4000, fixed, "The database file. Empty: holdfast.db in data_dir.")
+OPTION(adopt, "store.adopt", BOOL, "no", 0, 0, fixed, "Take a database that comes without its .incarnation file as it is. Without it such a database counts as restored from a copy, and gets a new epoch: clients that come back are told of a gap. Set it for the one start after a log was moved with its file only.")
 OPTION(readers, "store.readers", COUNT, "2", 1, 64, fixed, "Threads that read history from the log.")
 OPTION(append_queue_bytes, "store.append_queue_bytes", SIZE, "64MiB", 64 * KiB, 64 * GiB, fixed, "Publishes waiting for the log; beyond it they are refused (503, overloaded).")
 OPTION(query_queue, "store.query_queue", COUNT, "10000", 1, 10000000, fixed, "History reads waiting for a reader; beyond it they are refused (503, overloaded).")
