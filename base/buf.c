@@ -5,9 +5,12 @@
  * DESIGN. Room doubles, so that appends are cheap on average, and stops at the cap, so that no peer
  * decides how much memory we use. A refused append sets `failed`, and from then on all appends are
  * refused: a text with a hole in the middle must never look whole to somebody who checks only the
- * last return value. When memory is gone the answer is the same as at the cap.
+ * last return value.
  *
- * It must never abort for want of memory: its sizes come from peers.
+ * When memory is gone, a large buf with a cap of its own gives the same answer as at the cap: such
+ * bufs hold what peers send, and their owners look at it. All others hold what we write ourselves,
+ * and nobody could make use of half an answer: as every small allocation (xalloc.h), they end the
+ * process.
  */
 #include "base/buf.h"
 
@@ -17,7 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/xalloc.h"
+
 #define ROOM_FIRST 64
+#define SMALL      ((size_t)64 << 10)
 
 static size_t cap_of(const struct buf *b)
 {
@@ -60,7 +66,8 @@ static int make_room(struct buf *b, size_t n, size_t extra)
 		room = ROOM_FIRST;
 	if (room < need)
 		room = need;
-	p = realloc(b->p, room);
+	bool may_fail = room > SMALL && b->cap != 0 && b->cap != SIZE_MAX;
+	p = may_fail ? realloc(b->p, room) : xrealloc(b->p, room);
 	if (p == NULL)
 		return -ENOBUFS;
 	b->p = p;

@@ -2,7 +2,9 @@
 /*
  * buf: growable bytes with a hard cap. A zeroed struct with a cap is an empty buf that owns
  * nothing. Once an append would pass the cap the buf is `failed`, keeps what it had, and every
- * later append fails too: build the whole text, then check once.
+ * later append fails too: build the whole text, then check once. Without memory, one of more than
+ * 64 KiB with a cap of its own (not 0, not SIZE_MAX) fails in the same way; any other ends the
+ * process.
  * Thread: one at a time.
  */
 #ifndef BASE_BUF_H

@@ -8,6 +8,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 
@@ -74,6 +77,24 @@ static void test_formatting_longer_than_the_room(void **state)
 		assert_int_equal(b.p[b.n - 1], '>');
 	}
 	buf_fini(&b);
+}
+
+/* Half an answer must not leave as if it were whole. */
+static void test_without_memory_what_we_write_ourselves_ends_the_process(void **state)
+{
+	struct rlimit no_core = {0, 0};
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct buf b = {.cap = SIZE_MAX};
+		setrlimit(RLIMIT_CORE, &no_core);
+		close(STDERR_FILENO);
+		_exit(buf_reserve(&b, PTRDIFF_MAX / 2) == 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void test_cap_is_exact(void **state)
@@ -153,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_all_kinds_of_append),
 		cmocka_unit_test(test_growing_keeps_the_bytes),
 		cmocka_unit_test(test_formatting_longer_than_the_room),
+		cmocka_unit_test(test_without_memory_what_we_write_ourselves_ends_the_process),
 		cmocka_unit_test(test_cap_is_exact),
 		cmocka_unit_test(test_failed_buf_refuses_until_cleared),
 		cmocka_unit_test(test_reserve_that_does_not_fit_is_no_failure),
