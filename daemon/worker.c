@@ -227,6 +227,11 @@ static void on_letter(struct letter *l, void *arg)
 		t->done(t);
 		break;
 	}
+	case LETTER_ACK: {
+		struct ack_letter *a = container_of(l, struct ack_letter, letter);
+		a->done(a);
+		break;
+	}
 	case LETTER_ERRAND:
 		on_errand(w, container_of(l, struct errand, letter));
 		break;
@@ -277,6 +282,9 @@ static void drop_letters(struct worker *w)
 		}
 		case LETTER_QUERY:
 			query_free(container_of(l, struct query, letter));
+			break;
+		case LETTER_ACK:
+			ack_letter_free(container_of(l, struct ack_letter, letter));
 			break;
 		case LETTER_TASK:
 			store_task_free(container_of(l, struct store_task, letter));

@@ -56,6 +56,8 @@ OPTION(append_queue_bytes, "store.append_queue_bytes", SIZE, "64MiB", 64 * KiB, 
 OPTION(query_queue, "store.query_queue", COUNT, "10000", 1, 10000000, fixed, "History reads waiting for a reader; beyond it they are refused (503, overloaded).")
 OPTION(batch_messages, "store.batch_messages", COUNT, "4096", 1, 1000000, fixed, "Messages in one commit at most.")
 OPTION(worker_lag, "store.worker_lag", COUNT, "1024", 1, 1000000, fixed, "Commits that a worker may be behind before the log waits for it.")
+OPTION(ack_positions, "store.ack_positions", COUNT, "1000000", 1, UINT64_C(1) << 53, fixed, "Positions of durable subscribers (subscriber × channel) at most; further ones are refused (503, overloaded).")
+OPTION(ack_expiry_ms, "store.ack_expiry", DURATION, "30d", 0, 36500 * DAY, fixed, "A durable subscriber that neither acknowledged nor connected for so long is forgotten. 0: never.")
 
 SECTION("http", "Limits of HTTP requests and of connections.")
 OPTION(head_bytes, "http.head_bytes", SIZE, "32KiB", 1 * KiB, 16 * MiB, fixed, "Request line and headers together; larger ones are refused (431).")
