@@ -89,6 +89,8 @@ OPTION(recent_count, "limits.recent_count", COUNT, "256", 0, 1000000, fixed, "Ne
 OPTION(recent_bytes, "limits.recent_bytes", SIZE, "256KiB", 0, 1 * GiB, fixed, "Bytes kept in memory per active channel and worker.")
 OPTION(recent_total_bytes, "limits.recent_total_bytes", SIZE, "128MiB", 0, 1 * TiB, fixed, "Bytes kept in memory for all channels of one worker.")
 OPTION(pending_publishes, "limits.pending_publishes", COUNT, "1024", 1, 1000000, fixed, "Publishes of one connection that wait for the log; more are not read until then.")
+OPTION(in_flight_max, "limits.in_flight_max", COUNT, "10000", 1, 10000000, fixed, "The largest max_in_flight of a durable subscriber; larger ones are lowered to it.")
+OPTION(lag_count, "limits.lag_count", COUNT, "1000", 1, 1000000, fixed, "The lag of a durable subscriber is counted up to this many messages; beyond it is told as lag_at_least.")
 
 SECTION("delivery", "How messages reach clients.")
 OPTION(heartbeat_ms, "delivery.heartbeat", DURATION, "25s", 10, 3600 * SEC, fixed, "A stream on which nothing else was sent for so long carries a heartbeat. Keep it below the idle time of proxies on the way (often 60 s).")
@@ -97,6 +99,9 @@ OPTION(poll_wait_max_ms, "delivery.poll_wait_max", DURATION, "1m", 0, 3600 * SEC
 OPTION(poll_messages, "delivery.poll_messages", COUNT, "500", 1, 100000, fixed, "Messages in one poll reply.")
 OPTION(poll_bytes, "delivery.poll_bytes", SIZE, "1MiB", 1 * KiB, 256 * MiB, fixed, "Payload bytes in one poll reply (one message is always given).")
 OPTION(poll_batch_ms, "delivery.poll_batch", DURATION, "0", 0, 10 * SEC, fixed, "A waiting poll that got a message waits so long for more of the burst. 0: until the end of the event-loop turn.")
+OPTION(in_flight, "delivery.in_flight", COUNT, "1000", 1, 10000000, fixed, "Messages that a durable subscriber gets on one connection beyond those it acknowledged, when it does not say how many (max_in_flight).")
+OPTION(ack_wait_ms, "delivery.ack_wait", DURATION, "30s", 0, DAY, fixed, "What a durable subscriber did not acknowledge for so long is sent again, when it does not say (ack_wait). 0: never.")
+OPTION(ack_wait_min_ms, "delivery.ack_wait_min", DURATION, "1s", 50, DAY, fixed, "The shortest ack_wait; shorter ones are raised to it.")
 
 SECTION("presence", "Sessions, and who is in a channel.")
 OPTION(presence_grace_ms, "presence.grace", DURATION, "10s", 0, 3600 * SEC, fixed, "A session is still there for so long after its last connection or poll ended: coming back within it is neither a leave nor a join.")
