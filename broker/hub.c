@@ -14,6 +14,7 @@
 #include "base/obj.h"
 #include "base/xalloc.h"
 #include "broker/channel.h"
+#include "broker/durable.h"
 #include "broker/recovery.h"
 
 #define RETRY_MS 100
@@ -69,7 +70,7 @@ void hub_free(struct hub *h)
 		return;
 	CHECK_OBJ(h, HUB_MAGIC);
 	channel_expire_idle(h, true);
-	assert(h->channels == NULL);
+	assert(h->channels == NULL && h->durables == NULL);
 	loop_timer_clear(h->loop, &h->retry_timer);
 	loop_timer_clear(h->loop, &h->idle_timer);
 	namespace_table_unref(h->namespaces);
@@ -114,6 +115,7 @@ static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
 	struct frame *frames[FORMAT_COUNT] = {NULL};
 	struct hub *h = ch->hub;
 
+	h->sending = m;
 	for (uint32_t i = 0; i < ch->subscription_n; i++) {
 		struct subscriber *s = ch->subscriptions[i]->subscriber;
 
@@ -140,6 +142,7 @@ static void fan_out_event(struct channel *ch, struct message *m)
 {
 	struct frame *frames[FORMAT_COUNT] = {NULL};
 
+	ch->hub->sending = m;
 	for (uint32_t i = 0; i < ch->subscription_n; i++) {
 		struct subscription *sub = ch->subscriptions[i];
 		struct subscriber *s = sub->subscriber;
@@ -189,4 +192,6 @@ void hub_deliver(struct hub *h, const struct batch *b)
 		h->head = b->head;
 	if (!TAILQ_EMPTY(&h->ahead))
 		recovery_wake(&h->ahead);
+	if (b->ack_n)
+		durable_deliver(h, b);
 }

@@ -18,6 +18,7 @@
 #define HUB_MAGIC 0x48554221u
 
 struct channel;
+struct durable_family;
 struct presence_desk;
 
 struct hub_limits {
@@ -32,6 +33,8 @@ struct hub_limits {
 	uint64_t idle_channel_ms; /* a channel without subscribers keeps its recent messages so long
 				   */
 	size_t idle_channels;     /* … and there are at most so many of them */
+	uint64_t ack_expiry_ms;   /* a durable session is heard of more often than this; 0: no need
+				   */
 };
 
 struct hub {
@@ -55,6 +58,9 @@ struct hub {
 	size_t recent_bytes;
 	struct subscriber_waiters retries; /* the reader's queue was full */
 	struct subscriber_waiters ahead;   /* their cursor is newer than this worker's head */
+	const struct message *sending;   /* what send() is being called for, for those who need more
+					    than the frame */
+	struct durable_family *durables; /* sessions of durable subscribers, by name */
 	struct loop_timer retry_timer;
 	struct loop_timer idle_timer;
 };

@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "broker/channel.h"
+#include "broker/durable.h"
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
@@ -91,6 +92,7 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 	struct gap g = {channel_name(sub->channel), from, to, oldest, reason};
 
 	count_inc(s->hub->counters, counters[reason]);
+	durable_gap(s, g.channel, to);
 	s->ops->gap(s, &g);
 }
 
@@ -156,7 +158,8 @@ static struct beginning beginning_in_memory(struct subscription *sub)
 	return b;
 }
 
-static void settle_from_memory(struct subscriber *s)
+/* False: what was found out must be kept first, then this is done again. */
+static bool settle_from_memory(struct subscriber *s)
 {
 	struct subscription *sub;
 
@@ -167,9 +170,12 @@ static void settle_from_memory(struct subscriber *s)
 			if (sub->last || sub->from_oldest)
 				settle(sub, &b, tell);
 		}
+		if (!tell && durable_must_wait(s))
+			return false;
 		if (!tell)
 			open_once(s);
 	}
+	return true;
 }
 
 /* The subscription whose next recent message is the oldest of all; NULL: all have been given. */
@@ -201,6 +207,7 @@ static bool feed_from_memory(struct subscriber *s)
 	while ((sub = next_in_memory(s)) != NULL) {
 		struct recent *r = channel_recent(sub->channel, sub->next);
 
+		s->hub->sending = r->message;
 		if (s->ops->send(s, channel_frame(sub->channel, r, s->ops)) != 0) {
 			s->is_full = true;
 			break;
@@ -226,7 +233,8 @@ static void become_live(struct subscriber *s)
 
 /* --- from the log ---------------------------------------------------------------------------- */
 
-static void settle_from_log(struct subscriber *s, struct query *q)
+/* False: as settle_from_memory. */
+static bool settle_from_log(struct subscriber *s, struct query *q)
 {
 	for (int tell = 0; tell <= 1; tell++) {
 		struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
@@ -237,9 +245,12 @@ static void settle_from_log(struct subscriber *s, struct query *q)
 
 			settle(sub, &b, tell);
 		}
+		if (!tell && durable_must_wait(s))
+			return false;
 		if (!tell)
 			open_once(s);
 	}
+	return true;
 }
 
 static void feed_from_log(struct subscriber *s, struct query *q)
@@ -249,6 +260,8 @@ static void feed_from_log(struct subscriber *s, struct query *q)
 	for (i = 0; i < q->row_n; i++) {
 		struct message *m = q->rows[i];
 		struct frame *f = s->ops->encode(m, &s->hub->epoch);
+
+		s->hub->sending = m;
 		int rc = s->ops->send(s, f);
 
 		frame_unref(f);
@@ -274,8 +287,8 @@ static void rows_came(struct query *q)
 		if (q->error) {
 			s->ops->failed(s, FAULT_STORE_UNAVAILABLE);
 		} else {
-			settle_from_log(s, q);
-			feed_from_log(s, q);
+			if (settle_from_log(s, q))
+				feed_from_log(s, q);
 			recovery_step(s);
 		}
 	}
@@ -296,7 +309,7 @@ static void ask_log(struct subscriber *s)
 		i++;
 	}
 	q->upto = h->head;
-	q->row_max = h->limits.page_rows;
+	q->row_max = durable_room(s) < h->limits.page_rows ? durable_room(s) : h->limits.page_rows;
 	q->byte_max = h->limits.page_bytes;
 	q->reply_to = h->mailbox;
 	q->done = rows_came;
@@ -376,8 +389,7 @@ void recovery_step(struct subscriber *s)
 			ask_log(s);
 			return;
 		case FROM_MEMORY:
-			settle_from_memory(s);
-			if (feed_from_memory(s))
+			if (settle_from_memory(s) && feed_from_memory(s))
 				become_live(s);
 			break;
 		}

@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "broker/channel.h"
+#include "broker/durable.h"
 #include "broker/presence.h"
 #include "broker/recovery.h"
 
@@ -48,6 +49,7 @@ void subscriber_fini(struct subscriber *s)
 		return;
 	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
 	recovery_cancel(s);
+	durable_fini(s);
 	while ((sub = STAILQ_FIRST(&s->subscriptions)) != NULL) {
 		STAILQ_REMOVE_HEAD(&s->subscriptions, link);
 		subscription_free(sub);
@@ -160,8 +162,9 @@ static void open_now(struct subscriber *s)
 		s->ops->live(s);
 }
 
-int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
-		   const struct start *start, bool is_admin, struct fault *fault)
+/* starts: of each name, or, with step 0, of all. */
+static int add(struct subscriber *s, const struct slice *names, size_t n,
+	       const struct start *starts, size_t step, bool is_admin, struct fault *fault)
 {
 	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
 	loop_assert(s->hub->loop);
@@ -176,20 +179,41 @@ int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
 	/* Somebody may have been told of a message that this worker has not got yet: it counts as
 	 * past here too. */
 	s->not_before = history_head(s->hub->history);
-	struct start_point r = start_resolve(s->hub, start);
-	bool needs_history =
-		r.last || r.from_oldest || r.from != s->hub->head || s->not_before > s->hub->head;
+	bool needs_history = s->not_before > s->hub->head;
+	uint64_t from = UINT64_MAX;
+	/* once: "now" does not stand still */
+	struct start_point *points = xcalloc(n + 1, sizeof(*points));
+	for (size_t i = 0; i < n; i++) {
+		struct start_point *p = &points[i];
 
+		*p = i == 0 || step != 0 ? start_resolve(s->hub, &starts[i * step]) : points[0];
+		needs_history |= p->last || p->from_oldest || p->from != s->hub->head;
+		if (p->from < from)
+			from = p->from;
+	}
 	if (needs_history || s->state == SUB_CATCHING_UP)
-		recovery_restart(s, r.from);
+		recovery_restart(s, from);
 	for (size_t i = 0; i < n; i++)
 		if (!find(s, names[i]))
-			subscribe(s, names[i], &r, start->since);
+			subscribe(s, names[i], &points[i], starts[i * step].since);
+	free(points);
 	if (s->state == SUB_NEW)
 		open_now(s);
 	else
 		recovery_step(s);
 	return 0;
+}
+
+int subscriber_add(struct subscriber *s, const struct slice *names, size_t n,
+		   const struct start *start, bool is_admin, struct fault *fault)
+{
+	return add(s, names, n, start, 0, is_admin, fault);
+}
+
+int subscriber_add_each(struct subscriber *s, const struct slice *names, const struct start *starts,
+			size_t n, bool is_admin, struct fault *fault)
+{
+	return add(s, names, n, starts, 1, is_admin, fault);
 }
 
 /* Who unsubscribes says so: there is no grace. */
@@ -211,6 +235,7 @@ bool subscriber_remove(struct subscriber *s, struct slice name)
 	if (!sub)
 		return false;
 	recovery_cancel(s);
+	durable_leave(s, name);
 	STAILQ_REMOVE(&s->subscriptions, sub, subscription, link);
 	leave_at_once(s, sub);
 	s->channel_n--;

@@ -29,6 +29,7 @@
 #define SUBSCRIBER_MAGIC 0x53554253u
 
 struct attendee;
+struct durable;
 struct hub;
 struct query;
 struct subscriber;
@@ -87,10 +88,11 @@ struct subscriber {
 	uint32_t channel_n;
 	struct hub *hub;
 	const struct subscriber_ops *ops;
-	uint64_t pos;        /* while CATCHING_UP */
-	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before
-				counts as past */
-	struct query *query; /* under way */
+	uint64_t pos;            /* while CATCHING_UP */
+	uint64_t not_before;     /* wait until the hub's head is here: what was acknowledged before
+				    counts as past */
+	struct query *query;     /* under way */
+	struct durable *durable; /* when it has a name; NULL: it has none (durable.h) */
 	struct attendee *attendee; /* who it is in presence; set by the session before channels are
 				      added, outlives them. NULL: nobody */
 	STAILQ_HEAD(, subscription) subscriptions;
@@ -132,6 +134,9 @@ void subscriber_fini(struct subscriber *s);
  * returns. */
 int subscriber_add(struct subscriber *s, const struct slice *channels, size_t n,
 		   const struct start *start, bool is_admin, struct fault *fault);
+/* The same with a start of its own for each. */
+int subscriber_add_each(struct subscriber *s, const struct slice *channels,
+			const struct start *starts, size_t n, bool is_admin, struct fault *fault);
 /* The checks of subscriber_add alone, for callers that must know before they answer; held: channels
  * held already. */
 int subscriber_check(const struct hub *hub, const struct slice *channels, size_t n, size_t held,

@@ -10,11 +10,11 @@
 #include "cli/suggest.h"
 
 const struct command *const commands[] = {
-	&command_pub,          &command_sub,      &command_history,
-	&command_presence,     &command_channels, &command_channel,
-	&command_info,         &command_stats,    &command_connections,
-	&command_kick,         &command_purge,    &command_backup,
-	&command_check_config, &command_help,     NULL,
+	&command_pub,   &command_sub,    &command_history,      &command_presence,
+	&command_acks,  &command_ack,    &command_channels,     &command_channel,
+	&command_info,  &command_stats,  &command_connections,  &command_kick,
+	&command_purge, &command_backup, &command_check_config, &command_help,
+	NULL,
 };
 
 const struct option_def cli_global_options[] = {

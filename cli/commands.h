@@ -52,6 +52,8 @@ extern const struct command command_pub;
 extern const struct command command_sub;
 extern const struct command command_history;
 extern const struct command command_presence;
+extern const struct command command_acks;
+extern const struct command command_ack;
 extern const struct command command_channels;
 extern const struct command command_channel;
 extern const struct command command_purge;

@@ -72,6 +72,7 @@ bool sub_turn(void *sub)
 
 	if (s->is_over || !flush(s))
 		return false;
+	sub_acks_send(&s->acks, false);
 	if (stop_asked())
 		return end_with(s, CLI_OK);
 	if (s->deadline_ms && clock_mono_ms() >= s->deadline_ms)
@@ -191,6 +192,8 @@ static bool on_message(struct sub *s, const struct event *e, struct slice json)
 		say("message %.*s is too large to be shown", SLICE_ARG(e->id));
 		buf_clear(&s->out.b);
 	}
+	if (e->id.n)
+		sub_acks_note(&s->acks, e->channel, e->id);
 	if (++s->shown >= s->opt->count)
 		return end_with(s, CLI_OK);
 	return s->out.b.n < OUT_FULL || flush(s);
@@ -304,6 +307,8 @@ void sub_path(const struct sub *s, const char *name, struct buf *path)
 	buf_add_str(path, name);
 	for (int i = 0; i < s->cli->argc; i++)
 		query_add(path, "channel", slice_str(s->cli->argv[i]));
+	if (s->opt->subscriber)
+		query_add(path, "subscriber", slice_str(s->opt->subscriber));
 	if (s->track.cursor[0])
 		query_add(path, "since", slice_str(s->track.cursor));
 	else if (s->opt->since)
@@ -401,6 +406,10 @@ static int run(struct cli *cli)
 		say("give --raw or --json, not both");
 		return CLI_USAGE;
 	}
+	if (opt->ack && !opt->subscriber) {
+		say("--ack needs --subscriber NAME: acknowledgements are kept under a name");
+		return CLI_USAGE;
+	}
 	if (opt->count == 0)
 		return CLI_OK;
 	s.style = opt->raw ? EVENT_RAW : opt->json ? EVENT_JSON : EVENT_HUMAN;
@@ -410,7 +419,12 @@ static int run(struct cli *cli)
 	out_init(&s.out, STDOUT_FILENO, stop_open());
 	cli->http.watch = (struct http_watch){
 		.fds = watch_stop, .turn = sub_turn, .arg = &s, .wake_ms = s.deadline_ms};
+	sub_acks_init(&s.acks, &cli->target, opt->ack ? opt->subscriber : NULL);
 	rc = follow(&s, transport);
+	/* what was not written was not seen by anybody */
+	if (s.out.b.n == 0 && sub_acks_send(&s.acks, true) != 0 && rc == CLI_OK)
+		rc = CLI_REFUSED;
+	sub_acks_fini(&s.acks);
 	out_fini(&s.out);
 	track_fini(&s.track);
 	return rc;
@@ -466,6 +480,19 @@ static const struct option_def options[] = {
 		.help = "seconds between two polls of --transport poll (default 1)",
 	},
 	{
+		.name = "subscriber",
+		.kind = OPTION_TEXT,
+		AT(subscriber),
+		.arg = "NAME",
+		.help = "as this durable subscriber: start where it acknowledged last",
+	},
+	{
+		.name = "ack",
+		.kind = OPTION_FLAG,
+		AT(ack),
+		.help = "acknowledge what was printed (a poll acknowledges anyway)",
+	},
+	{
 		.name = "raw",
 		.kind = OPTION_FLAG,
 		AT(raw),
@@ -505,7 +532,8 @@ const struct command command_sub = {
 		   "Examples:\n"
 		   "  holdfast sub news sport --last 10\n"
 		   "  holdfast sub logs --since 0 --raw | grep ERROR\n"
-		   "  holdfast sub jobs --count 1 --timeout 30 --transport sse\n",
+		   "  holdfast sub jobs --count 1 --timeout 30 --transport sse\n"
+		   "  holdfast sub jobs --subscriber worker-1 --ack\n",
 	.options = options,
 	.options_size = sizeof(struct sub_options),
 	.args_min = 1,

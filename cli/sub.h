@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/event.h"
 #include "cli/out.h"
+#include "cli/sub_ack.h"
 #include "cli/track.h"
 
 struct sub_options {
@@ -20,6 +21,8 @@ struct sub_options {
 	uint64_t count;
 	uint64_t timeout_ms;
 	uint64_t interval_ms;
+	const char *subscriber;
+	bool ack;
 	bool raw;
 	bool json;
 	bool fail_on_gap;
@@ -42,6 +45,7 @@ struct sub {
 	char session[64]; /* as the server told it; empty: not yet */
 	struct out out;
 	struct backoff backoff;
+	struct sub_acks acks;
 	uint64_t shown;        /* messages */
 	uint64_t deadline_ms;  /* monotonic; 0: none */
 	uint64_t floor_ms;     /* the server's wish for the next pause; 0: none */

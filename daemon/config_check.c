@@ -30,6 +30,7 @@ static const struct order {
 	{OPTION_target_bytes, OPTION_head_bytes, "the target is a part of the head"},
 	{OPTION_replay_window_bytes, OPTION_out_queue_bytes, "the window is a part of the queue"},
 	{OPTION_recent_bytes, OPTION_recent_total_bytes, "one channel is a part of the total"},
+	{OPTION_in_flight, OPTION_in_flight_max, "nobody could have that many"},
 	{OPTION_poll_batch_ms, OPTION_poll_wait_max_ms, "the one is a part of the other"},
 };
 

@@ -55,6 +55,8 @@ static int open_history(struct server *s, struct problem *problem)
 		.query_queue = c->query_queue,
 		.batch_messages = c->batch_messages,
 		.worker_lag = (unsigned)c->worker_lag,
+		.ack_positions = c->ack_positions,
+		.ack_expiry_ms = c->ack_expiry_ms,
 	};
 
 	return history_open(&h, &s->history, problem);

@@ -33,6 +33,7 @@ static struct hub_limits hub_limits_of(const struct config *c)
 		/* A client between two polls finds its channel's history still in memory. */
 		.idle_channel_ms = 30000,
 		.idle_channels = 10000,
+		.ack_expiry_ms = c->ack_expiry_ms,
 	};
 }
 
@@ -56,6 +57,11 @@ static struct gateway_config gateway_config_of(const struct config *c)
 		.pending_publishes = c->pending_publishes,
 		.presence_members = c->presence_members,
 		.info_bytes = c->presence_info_bytes,
+		.in_flight = (uint32_t)c->in_flight,
+		.in_flight_max = (uint32_t)c->in_flight_max,
+		.ack_wait_ms = c->ack_wait_ms,
+		.ack_wait_min_ms = c->ack_wait_min_ms,
+		.lag_max = c->lag_count,
 		.ws_origins = c->ws_origins,
 		.log_sessions = c->log_sessions,
 		.ws =
@@ -227,6 +233,11 @@ static void on_letter(struct letter *l, void *arg)
 		t->done(t);
 		break;
 	}
+	case LETTER_ACK: {
+		struct ack_letter *a = container_of(l, struct ack_letter, letter);
+		a->done(a);
+		break;
+	}
 	case LETTER_ERRAND:
 		on_errand(w, container_of(l, struct errand, letter));
 		break;
@@ -277,6 +288,9 @@ static void drop_letters(struct worker *w)
 		}
 		case LETTER_QUERY:
 			query_free(container_of(l, struct query, letter));
+			break;
+		case LETTER_ACK:
+			ack_letter_free(container_of(l, struct ack_letter, letter));
 			break;
 		case LETTER_TASK:
 			store_task_free(container_of(l, struct store_task, letter));

@@ -48,6 +48,7 @@ struct batch *batch_unref(struct batch *b)
 		return NULL;
 	for (size_t i = 0; i < b->n; i++)
 		message_unref(b->messages[i]);
+	free(b->acks);
 	free(b);
 	return NULL;
 }
@@ -103,8 +104,15 @@ void store_task_free(struct store_task *t)
 {
 	if (t == NULL)
 		return;
-	for (size_t i = 0; i < t->row_n; i++)
+	for (size_t i = 0; t->rows && i < t->row_n; i++)
 		free(t->rows[i].name);
+	for (size_t i = 0; t->acks && i < t->row_n; i++) {
+		free(t->acks[i].subscriber);
+		free(t->acks[i].channel);
+	}
+	free(t->acks);
+	free(t->channel);
+	free(t->after_channel);
 	free(t->rows);
 	free(t->text);
 	free(t->after);
@@ -129,6 +137,7 @@ static int open_shelf(struct history *h, enum place place, const char *name, uin
 		.create = true,
 		.adopt = h->cfg.adopt,
 		.cancel = &h->is_closing,
+		.ack_max = h->cfg.ack_positions,
 	};
 
 	shelf->engine = store_engine_find(name);
@@ -230,6 +239,7 @@ static void history_free(struct history *h)
 	free(w->rows[PLACE_SIDE]);
 	free(w->head_pool);
 	free(w->letters);
+	ack_round_fini(&w->acks);
 	free(h->readers);
 	free(h->workers);
 	free((char *)h->cfg.engine);
@@ -249,6 +259,7 @@ int history_open(const struct history_config *cfg, struct history **ret, struct 
 	h->writer.namespaces = namespace_table_ref(cfg->namespaces);
 	STAILQ_INIT(&h->writer.waiting);
 	STAILQ_INIT(&h->writer.jobs);
+	ack_round_init(&h->writer.acks);
 	int rc = open_shelves(h, problem);
 	if (rc == 0) {
 		rc = open_mailboxes(h);
@@ -442,7 +453,7 @@ int history_task(struct history *h, struct store_task *t)
 {
 	assert(h->is_started);
 	t->letter.kind = LETTER_TASK;
-	if (t->kind == TASK_PURGE) {
+	if (t->kind == TASK_PURGE || t->kind == TASK_FORGET) {
 		mailbox_post(&h->log_box, &t->letter);
 		return 0;
 	}

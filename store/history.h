@@ -27,6 +27,7 @@
 #include "base/message.h"
 #include "base/namespace.h"
 #include "base/problem.h"
+#include "store/ack.h"
 #include "store/store.h"
 
 struct history;
@@ -41,6 +42,8 @@ struct history_config {
 	size_t query_queue;                 /* more queries than this waiting: -EAGAIN */
 	size_t batch_messages;              /* at most this many messages in one commit */
 	unsigned worker_lag; /* batches a worker may be behind before the log thread waits for it */
+	uint64_t ack_positions; /* positions of durable subscribers at most */
+	uint64_t ack_expiry_ms; /* forget those that were not heard of for so long; 0: never */
 };
 
 /* --- appending ------------------------------------------------------------------------------- */
@@ -68,7 +71,9 @@ void append_free(struct append *a);
 /* Committed together; shared by all workers, immutable. */
 struct batch {
 	atomic_uint refs;
-	uint64_t head; /* newest seq given out up to and including this batch */
+	uint64_t head;          /* newest seq given out up to and including this batch */
+	struct batch_ack *acks; /* positions that moved; one piece of memory with their names */
+	size_t ack_n;
 	size_t n;
 	struct message *messages[];
 };
@@ -114,7 +119,14 @@ void query_free(struct query *q);
 
 /* --- tasks for operators --------------------------------------------------------------------- */
 
-enum store_task_kind { TASK_CHANNELS, TASK_CHANNEL, TASK_PURGE, TASK_BACKUP };
+enum store_task_kind {
+	TASK_CHANNELS,
+	TASK_CHANNEL,
+	TASK_PURGE,
+	TASK_BACKUP,
+	TASK_ACKS,
+	TASK_FORGET
+};
 
 struct channel_row {
 	char *name;
@@ -127,14 +139,20 @@ struct store_task {
 	struct mailbox *reply_to;
 	void (*done)(struct store_task *);
 	void *owner;
-	char *text; /* CHANNELS: prefix; CHANNEL, PURGE: name; BACKUP: path. Freed with the task. */
-	char *after; /* CHANNELS: start after this name. Freed with the task; may be NULL. */
-	size_t max;  /* CHANNELS */
+	char *text;  /* CHANNELS: prefix; CHANNEL, PURGE: name; BACKUP: path; ACKS, FORGET: the
+			subscriber ("" all). Freed with the task. */
+	char *after; /* CHANNELS: start after this name; ACKS: after this subscriber. Freed with the
+			task; may be NULL. */
+	char *channel;       /* ACKS, FORGET: of this one only; NULL: all. Freed with the task. */
+	char *after_channel; /* ACKS. Freed with the task; may be NULL. */
+	size_t max;          /* CHANNELS, ACKS */
+	size_t lag_max;      /* ACKS */
 	/* answers */
 	int error; /* -ECANCELED: PURGE or BACKUP given up because the log is being closed */
 	struct problem problem; /* BACKUP */
 	struct channel_info info;
 	uint64_t removed;
+	struct ack_row *acks;     /* ACKS; row_n of them */
 	struct channel_row *rows; /* CHANNELS: of both engines, in byte order */
 	size_t row_n;
 };

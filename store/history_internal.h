@@ -44,12 +44,53 @@ struct round_head {
 	uint64_t seq[PLACE_COUNT];
 };
 
+/* Acknowledgements that wait, and those of the round that is being made (ack.c). */
+struct ack_slot;
+struct ack_sweep;
+struct ack_round {
+	struct letter_list waiting;
+	struct letter_list taken;
+	struct ack_slot *slots;    /* map by subscriber and channel */
+	struct store_ack **staged; /* the same, in the order of coming */
+	size_t n;
+	size_t room;
+	bool is_sync;
+	bool is_pending; /* not yet committed, nor failed */
+	int error;
+	struct ack_sweep *sweep;
+};
+
+#define SWEEP_ROWS 64
+
+struct sweep_row {
+	uint64_t seq;
+	int64_t ts_ms;
+	bool is_passed;
+	bool is_newly_passed;
+	bool is_doomed;
+	uint8_t subscriber_n;
+	uint8_t channel_n;
+	char subscriber[256];
+	char channel[256];
+};
+
+/* The walk over all positions. */
+struct ack_sweep {
+	uint64_t at_ms; /* the next step */
+	struct sweep_row after;
+	size_t walked;
+	unsigned share_max;
+	size_t n;
+	struct sweep_row rows[SWEEP_ROWS];
+};
+
 struct writer {
 	pthread_t thread;
 	struct counters *counters;
 	struct namespace_table *namespaces; /* a reference; the stores borrow it */
 	STAILQ_HEAD(, append) waiting;
-	struct letter_list jobs; /* purges, done step by step */
+	struct letter_list jobs; /* purges and the like, done step by step */
+	struct ack_round acks;
 	bool is_stopping;
 	uint64_t seq;      /* newest given out */
 	uint64_t reserved; /* recorded in the main store: may be given out */
@@ -117,6 +158,18 @@ void reader_finish(struct reader *r);
 void round_run(struct history *h);
 /* The main store said rc: keep the health and its counters. Thread: log. */
 void round_note_store(struct history *h, int rc);
+/* The part of a round that is about positions. Thread: log. */
+void ack_round_init(struct ack_round *r);
+void ack_round_fini(struct ack_round *r);
+/* True: there are changes to be committed. */
+bool ack_round_take(struct history *h);
+void ack_round_tell(struct history *h, struct batch *b);
+void ack_round_answer(struct history *h);
+/* Look after some of the positions, if it is time. */
+void ack_sweep_step(struct history *h, uint64_t now);
+uint64_t ack_sweep_at(const struct history *h);
+/* TASK_FORGET. Return 1 when there is more to do, 0, or negative errno. */
+int ack_forget_step(struct history *h, struct store_task *t);
 /* Where are messages of this durability kept? Not for ephemeral ones. */
 enum place history_place(const struct history *h, enum durability d);
 

@@ -26,6 +26,7 @@
 #include "base/map.h"
 #include "base/xalloc.h"
 #include "store/engines.h"
+#include "store/memory_ack.h"
 #include "store/merge.h"
 
 #define STORE_MAGIC   0x4d454d31u
@@ -79,6 +80,9 @@ struct store {
 	uint64_t unknown_floor; /* floor of channels that are not in the map */
 	uint64_t top;
 	int64_t top_ts_ms;
+	struct mem_acks acks;
+	struct store_ack *const *staged; /* the log thread's: for the next append */
+	size_t staged_n;
 	struct epoch epoch;
 };
 
@@ -231,6 +235,7 @@ static int memory_open(const struct store_config *cfg, struct store **ret, struc
 	s->ns = namespaces_new(s->namespaces->n);
 	TAILQ_INIT(&s->over);
 	TAILQ_INIT(&s->empty);
+	mem_acks_init(&s->acks, cfg->ack_max);
 	s->unknown_floor = cfg->first_seq > 1 ? cfg->first_seq - 1 : 0;
 	epoch_make(&s->epoch);
 	*ret = s;
@@ -252,6 +257,7 @@ static void memory_close(struct store *s)
 		}
 		channel_free(s, c);
 	}
+	mem_acks_fini(&s->acks);
 	free(s->ns);
 	pthread_rwlock_destroy(&s->lock);
 	s->magic = 0;
@@ -307,6 +313,9 @@ static int memory_append(struct store *s, struct message *const *batch, size_t n
 	CHECK_OBJ(s, STORE_MAGIC);
 	UNUSED(sync);
 	pthread_rwlock_wrlock(&s->lock);
+	for (size_t i = 0; i < s->staged_n; i++)
+		mem_acks_put(&s->acks, s->staged[i]);
+	s->staged_n = 0;
 	for (size_t i = 0; i < n; i++) {
 		assert(batch[i]->seq > s->top);
 		append_one(s, batch[i]);
@@ -640,6 +649,65 @@ static int memory_backup(struct store_reader *r, const char *path, struct proble
 			   "for a log that outlives the process.");
 }
 
+/* --- positions of durable subscribers -------------------------------------------------------- */
+
+static void memory_ack_stage(struct store *s, struct store_ack *const *acks, size_t n)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	s->staged = acks;
+	s->staged_n = n;
+}
+
+static int memory_ack_forget(struct store *s, const struct store_ack *acks, size_t n)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	pthread_rwlock_wrlock(&s->lock);
+	mem_acks_forget(&s->acks, acks, n);
+	pthread_rwlock_unlock(&s->lock);
+	return 0;
+}
+
+static int memory_ack_scan(struct store *s, const struct store_ack_range *range, store_ack_fn *row,
+			   void *arg)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	/* No lock: only this thread writes. */
+	mem_acks_list(&s->acks, range, row, arg);
+	return 0;
+}
+
+static int memory_ack_standing(struct store *s, struct slice channel, struct channel_info *ret)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	const struct mem_channel *c = channel_find(s, channel);
+	*ret = (struct channel_info){.floor = s->unknown_floor};
+	if (c != NULL)
+		channel_describe(c, ret);
+	return 0;
+}
+
+static int memory_ack_list(struct store_reader *r, const struct store_ack_range *range,
+			   store_ack_fn *row, void *arg)
+{
+	CHECK_OBJ(r, READER_MAGIC);
+	pthread_rwlock_rdlock(&r->s->lock);
+	mem_acks_list(&r->s->acks, range, row, arg);
+	pthread_rwlock_unlock(&r->s->lock);
+	return 0;
+}
+
+static int memory_ack_behind(struct store_reader *r, struct slice channel, uint64_t after,
+			     size_t max, uint64_t *ret_n)
+{
+	CHECK_OBJ(r, READER_MAGIC);
+	pthread_rwlock_rdlock(&r->s->lock);
+	const struct mem_channel *c = channel_find(r->s, channel);
+	size_t n = c ? c->n - first_after(c, after) : 0;
+	pthread_rwlock_unlock(&r->s->lock);
+	*ret_n = n < max ? n : max;
+	return 0;
+}
+
 const struct store_engine memory_engine = {
 	.ops =
 		{
@@ -661,6 +729,15 @@ const struct store_engine memory_engine = {
 			.backup = memory_backup,
 			.set_namespaces = memory_set_namespaces,
 			.sizes = memory_sizes,
+		},
+	.ack =
+		{
+			.stage = memory_ack_stage,
+			.forget = memory_ack_forget,
+			.scan = memory_ack_scan,
+			.standing = memory_ack_standing,
+			.list = memory_ack_list,
+			.behind = memory_ack_behind,
 		},
 	.origin = memory_origin,
 	.reserve = memory_reserve,

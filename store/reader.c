@@ -282,6 +282,55 @@ static int back_up(struct reader *r, struct store_task *t)
 	return r->h->shelves[PLACE_MAIN].engine->admin.backup(sr, t->text, &t->problem);
 }
 
+/* --- positions of durable subscribers -------------------------------------------------------- */
+
+static void acks_add(void *arg, const struct store_ack_row *row)
+{
+	struct store_task *t = arg;
+
+	t->acks[t->row_n++] = (struct ack_row){
+		.subscriber = xstrndup(row->subscriber.p, row->subscriber.n),
+		.channel = xstrndup(row->channel.p, row->channel.n),
+		.seq = row->seq,
+		.ts_ms = row->ts_ms,
+	};
+}
+
+static int count_lag(struct reader *r, struct ack_row *row, size_t lag_max)
+{
+	enum place place = place_of(r, slice_str(row->channel));
+	struct store_reader *sr;
+
+	int rc = handle(r, place, &sr);
+	if (rc != 0)
+		return rc;
+	return r->h->shelves[place].engine->ack.behind(sr, slice_str(row->channel), row->seq,
+						       lag_max, &row->lag);
+}
+
+static int list_acks(struct reader *r, struct store_task *t)
+{
+	struct store_ack_range range = {
+		.subscriber = t->text[0] ? slice_str(t->text) : (struct slice){0},
+		.channel = t->channel ? slice_str(t->channel) : (struct slice){0},
+		.after_subscriber = slice_str(t->after),
+		.after_channel = slice_str(t->after_channel),
+		.max = t->max,
+	};
+	struct store_reader *sr;
+
+	int rc = handle(r, PLACE_MAIN, &sr);
+	if (rc != 0)
+		return rc;
+	t->acks = xcalloc(t->max + 1, sizeof(*t->acks));
+	rc = r->h->shelves[PLACE_MAIN].engine->ack.list(sr, &range, acks_add, t);
+	for (size_t i = 0; i < t->row_n && rc == 0; i++)
+		rc = count_lag(r, &t->acks[i], t->lag_max);
+	return rc;
+}
+
+/* --- the operator's tasks -------------------------------------------------------------------- */
+
 static void on_task(struct reader *r, struct store_task *t)
 {
 	switch (t->kind) {
@@ -294,8 +343,12 @@ static void on_task(struct reader *r, struct store_task *t)
 	case TASK_BACKUP:
 		t->error = back_up(r, t);
 		break;
+	case TASK_ACKS:
+		t->error = list_acks(r, t);
+		break;
 	case TASK_PURGE:
-		assert(!"the log thread purges");
+	case TASK_FORGET:
+		assert(!"these are the log thread's");
 	}
 	mailbox_post(t->reply_to, &t->letter);
 }

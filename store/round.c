@@ -8,11 +8,12 @@
  * the time. Before a number is used it is covered by a reservation on the medium (RESERVE_BLOCK at
  * a time), unless its message is synced itself: so no number is ever used twice, even when the
  *     machine loses what was only written, or the message was only ever in memory.
- *  3. Commit: one transaction in the main store, then the memory store, which cannot fail. When the
- *     commit fails because of the disk, the appends with something for it are answered with the
- * error; the others stay where they are in the order. When it fails because of one of the appends,
- * they are done again one by one. Numbers of failed attempts are skipped, never used again: after a
- *     crash a failed commit may turn out to have reached the disk.
+ *  3. Commit: one transaction in the main store, acknowledged positions included (ack.c), then the
+ * memory store, which cannot fail. When the commit fails because of the disk, the appends with
+ * something for it are answered with the error; the others stay where they are in the order. When
+ * it fails because of one of the appends, they are done again one by one. Numbers of failed
+ * attempts are skipped, never used again: after a crash a failed commit may turn out to have
+ * reached the disk.
  *  4. Announce: one batch for all workers; each letter carries its worker's receipts. Then wait for
  *     workers that are too far behind: what is announced is memory.
  *
@@ -196,16 +197,25 @@ static int commit_main(struct history *h)
 {
 	struct writer *w = &h->writer;
 	struct shelf *shelf = &h->shelves[PLACE_MAIN];
-	bool sync = false;
+	struct ack_round *acks = &w->acks;
+	bool sync = acks->is_pending && acks->is_sync;
 
-	if (w->row_n[PLACE_MAIN] == 0)
+	if (w->row_n[PLACE_MAIN] == 0 && !acks->is_pending)
 		return 0;
 	for (size_t i = 0; i < w->row_n[PLACE_MAIN]; i++)
 		sync |= w->rows[PLACE_MAIN][i]->durability == DURABILITY_SYNC;
+	if (acks->is_pending)
+		shelf->engine->ack.stage(shelf->store, acks->staged, acks->n);
 	uint64_t start_us = clock_mono_us();
 	int rc = shelf->engine->ops.append(shelf->store, w->rows[PLACE_MAIN], w->row_n[PLACE_MAIN],
 					   sync);
 	round_note_store(h, rc);
+	/* what one append may have caused is no reason to refuse positions: they go with the next
+	 */
+	if (acks->is_pending && !is_specific(rc)) {
+		acks->is_pending = false;
+		acks->error = rc;
+	}
 	if (rc != 0)
 		return rc;
 	w->trim_debt += w->row_n[PLACE_MAIN];
@@ -281,6 +291,17 @@ static void commit_range(struct history *h, size_t from, size_t to)
 	commit_side(h);
 }
 
+/* Every append of the round failed for a reason of its own. */
+static void commit_rest_of_acks(struct history *h)
+{
+	struct writer *w = &h->writer;
+
+	if (!w->acks.is_pending)
+		return;
+	w->row_n[PLACE_MAIN] = 0;
+	w->acks.error = commit_main(h);
+}
+
 /* --- announce -------------------------------------------------------------------------------- */
 
 static void count_published(struct writer *w, const struct message *m)
@@ -327,6 +348,7 @@ static struct batch *batch_make(struct history *h)
 	 * batch of nothing does not reach every worker. */
 	if (b->n > 0)
 		atomic_store(&h->head, b->head);
+	ack_round_tell(h, b);
 	return b;
 }
 
@@ -365,7 +387,7 @@ static void announce(struct history *h)
 		STAILQ_INSERT_TAIL(&l->receipts, a, receipt);
 	}
 	for (size_t i = 0; i < h->worker_n; i++) {
-		if (b->n > 0)
+		if (b->n > 0 || b->ack_n > 0)
 			letter_for(h, i, b);
 		if (w->letters[i] == NULL)
 			continue;
@@ -392,10 +414,13 @@ void round_run(struct history *h)
 	if (now_ms > w->ts_ms)
 		w->ts_ms = now_ms;
 	round_take(h);
-	if (w->round_n == 0)
+	bool has_acks = ack_round_take(h);
+	if (w->round_n == 0 && !has_acks)
 		return;
 	commit_range(h, 0, w->round_n);
+	commit_rest_of_acks(h);
 	heads_forget(w);
 	announce(h);
+	ack_round_answer(h);
 	wait_for_workers(h);
 }

@@ -96,7 +96,9 @@ int store_end(struct store *s, int rc)
 	if (rc == 0 && was_open)
 		rc = connection_run_id(&s->c, SQL_COMMIT);
 	s->in_transaction = false;
+	s->ack_n = 0;
 	if (rc != 0) {
+		s->ack_rows = -1;
 		/* some errors have rolled back already */
 		if (!sqlite3_get_autocommit(s->c.db))
 			connection_run_id(&s->c, SQL_ROLLBACK);
@@ -215,6 +217,8 @@ static int sqlite_open(const struct store_config *cfg, struct store **ret, struc
 	s->mark_fd = -1;
 	s->namespaces = cfg->namespaces;
 	s->cancel = cfg->cancel;
+	s->ack_rows = -1;
+	s->ack_max = cfg->ack_max;
 	TAILQ_INIT(&s->lru);
 	TAILQ_INIT(&s->over);
 	channels_forget(s);
@@ -347,8 +351,10 @@ static int append_one(struct store *s, const struct message *m)
 static int sqlite_append(struct store *s, struct message *const *batch, size_t n, bool sync)
 {
 	CHECK_OBJ(s, SQLITE_STORE_MAGIC);
-	assert(n >= 1);
+	assert(n >= 1 || s->ack_n >= 1);
 	int rc = store_begin(s, sync);
+	if (rc == 0)
+		rc = acks_write(s);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = append_one(s, batch[i]);
 	rc = store_end(s, rc);
@@ -431,6 +437,15 @@ const struct store_engine sqlite_engine = {
 			.backup = sqlite_backup,
 			.set_namespaces = sqlite_set_namespaces,
 			.sizes = sqlite_sizes,
+		},
+	.ack =
+		{
+			.stage = sqlite_ack_stage,
+			.forget = sqlite_ack_forget,
+			.scan = sqlite_ack_scan,
+			.standing = sqlite_ack_standing,
+			.list = sqlite_ack_list,
+			.behind = sqlite_ack_behind,
 		},
 	.origin = sqlite_origin,
 	.reserve = sqlite_reserve,

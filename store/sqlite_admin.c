@@ -34,23 +34,28 @@ static void describe(const struct channel_state *row, struct channel_info *ret)
 	};
 }
 
-int sqlite_channel(struct store_reader *r, struct slice channel, struct channel_info *ret)
+int channel_describe(struct connection *c, struct slice name, struct channel_info *ret)
 {
-	CHECK_OBJ(r, SQLITE_READER_MAGIC);
-	sqlite3_stmt *stmt = connection_stmt(&r->c, SQL_CHANNEL_BY_NAME);
+	sqlite3_stmt *stmt = connection_stmt(c, SQL_CHANNEL_BY_NAME);
 	struct channel_state row = {0};
 
 	if (stmt == NULL)
-		return connection_error(&r->c);
-	sqlite3_bind_text(stmt, 1, channel.p, (int)channel.n, SQLITE_STATIC);
+		return connection_error(c);
+	sqlite3_bind_text(stmt, 1, name.p, (int)name.n, SQLITE_STATIC);
 	int rc = sqlite3_step(stmt);
-	int error = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : connection_error(&r->c);
+	int error = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : connection_error(c);
 	if (rc == SQLITE_ROW)
 		channel_state_read(stmt, &row);
 	sqlite3_reset(stmt);
 	if (error == 0)
 		describe(&row, ret);
 	return error;
+}
+
+int sqlite_channel(struct store_reader *r, struct slice channel, struct channel_info *ret)
+{
+	CHECK_OBJ(r, SQLITE_READER_MAGIC);
+	return channel_describe(&r->c, channel, ret);
 }
 
 static int slice_compare(struct slice a, struct slice b)

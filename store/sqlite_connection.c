@@ -57,6 +57,23 @@ static const char *const sql_texts[SQL_COUNT] = {
 		"SELECT channel, prev, ts, kind, type, payload FROM message WHERE seq = ?1",
 	[SQL_MESSAGES_LAST] = "SELECT min(seq), count(*) FROM (SELECT seq FROM message"
 			      " WHERE channel = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3)",
+	[SQL_ACK_UPDATE] = "UPDATE ack SET seq = max(seq, ?3), updated_ms = max(updated_ms, ?4),"
+			   " passed = CASE WHEN ?3 > seq THEN 0 ELSE max(passed, ?5) END"
+			   " WHERE subscriber = ?1 AND channel = ?2 RETURNING seq",
+	[SQL_ACK_INSERT] = "INSERT INTO ack(subscriber, channel, seq, updated_ms, passed)"
+			   " VALUES(?1, ?2, ?3, ?4, 0)",
+	[SQL_ACK_DELETE] = "DELETE FROM ack WHERE subscriber = ?1 AND channel = ?2",
+	[SQL_ACKS] =
+		"SELECT subscriber, channel, seq, updated_ms, passed FROM ack"
+		" WHERE (subscriber, channel) > (?1, ?2) ORDER BY subscriber, channel LIMIT ?3",
+	[SQL_ACKS_OF_SUBSCRIBER] =
+		"SELECT subscriber, channel, seq, updated_ms, passed FROM ack"
+		" WHERE subscriber = ?1 AND channel > ?2 ORDER BY channel LIMIT ?3",
+	[SQL_ACKS_OF_CHANNEL] =
+		"SELECT subscriber, channel, seq, updated_ms, passed FROM ack"
+		" WHERE subscriber > ?1 AND channel = ?2 ORDER BY subscriber LIMIT ?3",
+	[SQL_MESSAGES_BEHIND] = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > ?2"
+				" AND channel = (SELECT id FROM channel WHERE name = ?1) LIMIT ?3)",
 };
 
 char *connection_path(const char *path)

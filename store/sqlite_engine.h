@@ -11,6 +11,7 @@
  *   sqlite_trim.c        retention and purge
  *   sqlite_read.c        range reads
  *   sqlite_admin.c       listing and backup
+ *   sqlite_ack.c         positions of durable subscribers
  *   sqlite_checkpoint.c  the thread that moves the write-ahead log into the database
  */
 #ifndef STORE_SQLITE_ENGINE_H
@@ -99,6 +100,11 @@ struct store {
 	struct sql_namespace *ns; /* one per entry of namespaces */
 	int64_t sweep_id;         /* channels up to this id have been looked at; INT64_MAX: all */
 
+	struct store_ack *const *acks; /* staged for the next append */
+	size_t ack_n;
+	int64_t ack_rows; /* in the table; -1: not known */
+	uint64_t ack_max;
+
 	struct checkpointer checkpointer;
 	int wal_frames; /* in the file after our last commit */
 	int wal_try_at; /* try to have the file started again when it has so many */
@@ -138,6 +144,13 @@ int sqlite_purge(struct store *s, struct slice channel, uint64_t upto, size_t ro
 int incarnation_take(struct store *s, bool adopt);
 /* Messages up to this one are committed. */
 void incarnation_mark(struct store *s, uint64_t seq);
+void sqlite_ack_stage(struct store *s, struct store_ack *const *acks, size_t n);
+/* Write what is staged. Inside a transaction. */
+int acks_write(struct store *s);
+int sqlite_ack_forget(struct store *s, const struct store_ack *acks, size_t n);
+int sqlite_ack_scan(struct store *s, const struct store_ack_range *range, store_ack_fn *row,
+		    void *arg);
+int sqlite_ack_standing(struct store *s, struct slice channel, struct channel_info *ret);
 
 /* --- readers --------------------------------------------------------------------------------- */
 
@@ -172,5 +185,11 @@ int sqlite_channels(struct store_reader *r, struct slice prefix, struct slice af
 		    void *arg);
 int sqlite_channel(struct store_reader *r, struct slice channel, struct channel_info *ret);
 int sqlite_backup(struct store_reader *r, const char *path, struct problem *problem);
+/* Read the channel's row and describe it; zeroes when there is none. */
+int channel_describe(struct connection *c, struct slice name, struct channel_info *ret);
+int sqlite_ack_list(struct store_reader *r, const struct store_ack_range *range, store_ack_fn *row,
+		    void *arg);
+int sqlite_ack_behind(struct store_reader *r, struct slice channel, uint64_t after, size_t max,
+		      uint64_t *ret_n);
 
 #endif

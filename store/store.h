@@ -20,6 +20,7 @@
 #include "base/message.h"
 #include "base/namespace.h"
 #include "base/problem.h"
+#include "store/ack_store.h"
 
 struct store;
 struct store_reader;
@@ -33,7 +34,8 @@ struct store_config {
 	bool create;         /* sqlite: make the database when the file does not exist */
 	bool adopt;          /* sqlite: a database that ran elsewhere keeps its epoch */
 	const atomic_bool
-		*cancel; /* set by any thread: a backup that is running gives up. May be NULL */
+		*cancel;  /* set by any thread: a backup that is running gives up. May be NULL */
+	uint64_t ack_max; /* positions of durable subscribers at most */
 };
 
 /* One channel of a range read. The engine fills head and floor. */
@@ -86,8 +88,9 @@ struct store_ops {
 	/* Log thread, or after it ended; readers are closed before. Checkpoints. NULL is fine. */
 	void (*close)(struct store *s);
 
-	/* Log thread. All n drafts (n ≥ 1, seq, prev and ts_ms set by the caller, seq rising) or
-	 * none; durable on return 0: in the file (sync false) or on the medium (sync true). */
+	/* Log thread. All n drafts (n ≥ 1 unless positions are staged, seq, prev and ts_ms set by
+	 * the caller, seq rising) or none; durable on return 0: in the file (sync false) or on the
+	 * medium (sync true). */
 	int (*append)(struct store *s, struct message *const *batch, size_t n, bool sync);
 	/* Log thread. Newest seq ever given to the channel (also when it was trimmed since); 0:
 	 * none. */
@@ -155,6 +158,7 @@ struct store_origin {
 struct store_engine {
 	struct store_ops ops;
 	struct store_admin_ops admin;
+	struct store_ack_ops ack;
 	int (*origin)(struct store *s, struct store_origin *ret);
 	/* Log thread. Remember on the medium that seqs up to `seq` may be used (written before the
 	 * first of them is). Writes even when it is the same seq as before: it is the probe, too.

@@ -53,6 +53,9 @@ static void on_letter(struct history *h, struct letter *l)
 		STAILQ_INSERT_TAIL(&w->waiting, a, receipt);
 		break;
 	}
+	case LETTER_ACK:
+		STAILQ_INSERT_TAIL(&w->acks.waiting, l, link);
+		break;
 	case LETTER_TASK:
 		STAILQ_INSERT_TAIL(&w->jobs, l, link);
 		break;
@@ -118,6 +121,17 @@ static void purge_step(struct history *h, struct store_task *t)
 		job_done(h, t, more);
 }
 
+static void job_step(struct history *h, struct store_task *t)
+{
+	if (t->kind == TASK_PURGE) {
+		purge_step(h, t);
+		return;
+	}
+	int more = ack_forget_step(h, t);
+	if (more <= 0)
+		job_done(h, t, more);
+}
+
 static void trim_step(struct history *h, uint64_t now)
 {
 	struct writer *w = &h->writer;
@@ -170,11 +184,19 @@ static void housekeeping(struct history *h)
 	if (now >= w->sizes_at_ms)
 		measure(h, now);
 	if (!STAILQ_EMPTY(&w->jobs))
-		purge_step(h, first_job(h));
+		job_step(h, first_job(h));
 	else if (atomic_load(&h->health) != 0 && now >= w->probe_at_ms)
 		probe(h, now);
 	else if (atomic_load(&h->health) == 0 && (w->may_trim || now >= w->trim_at_ms))
 		trim_step(h, now);
+	if (atomic_load(&h->health) == 0)
+		ack_sweep_step(h, now);
+}
+
+/* Publishes and acknowledgements that wait for a round. */
+static bool has_work(const struct writer *w)
+{
+	return !STAILQ_EMPTY(&w->waiting) || !STAILQ_EMPTY(&w->acks.waiting);
 }
 
 /* How long may the thread sleep? */
@@ -185,11 +207,12 @@ static int sleep_ms(const struct history *h)
 	uint64_t now = clock_mono_ms();
 	uint64_t then = w->sizes_at_ms;
 
-	if (w->is_stopping || !STAILQ_EMPTY(&w->waiting) || !STAILQ_EMPTY(&w->jobs) ||
-	    (w->may_trim && is_healthy))
+	if (w->is_stopping || has_work(w) || !STAILQ_EMPTY(&w->jobs) || (w->may_trim && is_healthy))
 		return 0;
 	if (is_healthy && w->trim_at_ms < then)
 		then = w->trim_at_ms;
+	if (is_healthy && ack_sweep_at(h) < then)
+		then = ack_sweep_at(h);
 	if (!is_healthy && w->probe_at_ms < then)
 		then = w->probe_at_ms;
 	return then > now ? (int)(then - now) : 0;
@@ -205,9 +228,9 @@ void *writer_run(void *arg)
 	w->counters = counters_new();
 	counters_set_global(COUNTER_STORE_UP, 1);
 	w->may_trim = true;
-	while (!w->is_stopping || !STAILQ_EMPTY(&w->waiting)) {
+	while (!w->is_stopping || has_work(w)) {
 		take_letters(h, sleep_ms(h));
-		if (!STAILQ_EMPTY(&w->waiting))
+		if (has_work(w))
 			round_run(h);
 		if (!w->is_stopping)
 			housekeeping(h);
@@ -223,7 +246,7 @@ void writer_finish(struct history *h)
 	struct shelf *shelf = &h->shelves[PLACE_MAIN];
 
 	take_letters(h, 0);
-	while (!STAILQ_EMPTY(&w->waiting))
+	while (has_work(w))
 		round_run(h);
 	while (!STAILQ_EMPTY(&w->jobs))
 		job_done(h, first_job(h), -ECANCELED);

@@ -17,7 +17,7 @@
 
 /* type + channel (255 bytes, each at most escaped to 6) + ids + ts + content type (255, likewise) +
  * names */
-#define HEAD_MAX 3400
+#define HEAD_MAX 3440
 
 struct head {
 	char p[HEAD_MAX];
@@ -46,8 +46,9 @@ static void head_add_id(struct head *h, const struct epoch *e, uint64_t seq)
 	head_add(h, SLICE("\""));
 }
 
-/* Everything of the envelope up to and including `"data":`. */
-static void head_make(struct head *h, const struct message *m, const struct epoch *e)
+/* Everything of the envelope up to and including `"data":`. again: the how-manieth repetition. */
+static void head_make(struct head *h, const struct message *m, const struct epoch *e,
+		      unsigned again)
 {
 	char number[32];
 
@@ -71,6 +72,10 @@ static void head_make(struct head *h, const struct message *m, const struct epoc
 	}
 	if (m->kind == MESSAGE_BINARY)
 		head_add(h, SLICE(",\"encoding\":\"base64\""));
+	if (again) {
+		n = snprintf(number, sizeof(number), ",\"redelivered\":%u", again);
+		head_add(h, slice_make(number, (size_t)n));
+	}
 	head_add(h, SLICE(",\"data\":"));
 }
 
@@ -165,7 +170,7 @@ struct frame *encode_json(const struct message *m, const struct epoch *e)
 	if (m->kind == MESSAGE_EVENT)
 		return event_json(m);
 
-	head_make(&h, m, e);
+	head_make(&h, m, e, 0);
 	struct frame *f = message_frame(m, h.n + data_size(m) + 1);
 	char *p = put(f->bytes, h.p, h.n);
 	p = data_write(p, m);
@@ -173,14 +178,14 @@ struct frame *encode_json(const struct message *m, const struct epoch *e)
 	return f;
 }
 
-struct frame *encode_ws_json(const struct message *m, const struct epoch *e)
+static struct frame *ws_json(const struct message *m, const struct epoch *e, unsigned again)
 {
 	uint8_t ws[WS_HEAD_MAX];
 	struct head h;
 
 	if (m->kind == MESSAGE_EVENT)
 		return event_ws(m);
-	head_make(&h, m, e);
+	head_make(&h, m, e, again);
 	size_t n = h.n + data_size(m) + 1;
 	size_t ws_n = ws_head_encode(ws, WS_TEXT, true, n);
 	struct frame *f = message_frame(m, ws_n + n);
@@ -189,6 +194,23 @@ struct frame *encode_ws_json(const struct message *m, const struct epoch *e)
 	p = data_write(p, m);
 	*p = '}';
 	return f;
+}
+
+struct frame *encode_ws_json(const struct message *m, const struct epoch *e)
+{
+	return ws_json(m, e, 0);
+}
+
+/* What is sent again is its session's own, and stays in the queue (broker/durable.h). */
+static struct frame *as_own(struct frame *f)
+{
+	f->is_message = false;
+	return f;
+}
+
+struct frame *encode_ws_json_again(const struct message *m, const struct epoch *e, unsigned n)
+{
+	return as_own(ws_json(m, e, n));
 }
 
 struct frame *encode_ws_raw(const struct message *m, const struct epoch *e)
@@ -304,7 +326,7 @@ static struct frame *sse_frame(const struct message *m, const struct epoch *e, s
 	return f;
 }
 
-struct frame *encode_sse_json(const struct message *m, const struct epoch *e)
+static struct frame *sse_json(const struct message *m, const struct epoch *e, unsigned again)
 {
 	bool has_breaks = m->kind == MESSAGE_JSON && count_breaks(message_payload(m)) > 0;
 	struct head h;
@@ -312,13 +334,23 @@ struct frame *encode_sse_json(const struct message *m, const struct epoch *e)
 
 	if (m->kind == MESSAGE_EVENT)
 		return event_sse(m);
-	head_make(&h, m, e);
+	head_make(&h, m, e, again);
 	size_t data_n = has_breaks ? lines_size(message_payload(m)) : data_size(m);
 	struct frame *f = sse_frame(m, e, h.n + data_n + 1, &p);
 	p = put(p, h.p, h.n);
 	p = has_breaks ? lines_write(p, message_payload(m)) : data_write(p, m);
 	put(p, "}\n\n\r\n", 5);
 	return f;
+}
+
+struct frame *encode_sse_json(const struct message *m, const struct epoch *e)
+{
+	return sse_json(m, e, 0);
+}
+
+struct frame *encode_sse_json_again(const struct message *m, const struct epoch *e, unsigned n)
+{
+	return as_own(sse_json(m, e, n));
 }
 
 struct frame *encode_sse_raw(const struct message *m, const struct epoch *e)
@@ -336,13 +368,19 @@ struct frame *encode_sse_raw(const struct message *m, const struct epoch *e)
 	return f;
 }
 
+struct frame *encode_sse_raw_again(const struct message *m, const struct epoch *e, unsigned n)
+{
+	UNUSED(n);
+	return as_own(encode_sse_raw(m, e));
+}
+
 /* --- control events -------------------------------------------------------------------------- */
 
 void json_add_message(struct buf *out, const struct message *m, const struct epoch *e)
 {
 	struct head h;
 
-	head_make(&h, m, e);
+	head_make(&h, m, e, 0);
 	if (buf_reserve(out, h.n + data_size(m) + 2) != 0) {
 		out->failed = true;
 		return;

@@ -21,6 +21,12 @@ struct frame *encode_sse_json(const struct message *m, const struct epoch *e);
 struct frame *encode_sse_raw(const struct message *m, const struct epoch *e);
 struct frame *encode_json(const struct message *m, const struct epoch *e);
 
+/* durable_ops.encode_again: the same message, marked as sent for the n-th time again; what is raw
+ * has no place for the mark. */
+struct frame *encode_ws_json_again(const struct message *m, const struct epoch *e, unsigned n);
+struct frame *encode_sse_json_again(const struct message *m, const struct epoch *e, unsigned n);
+struct frame *encode_sse_raw_again(const struct message *m, const struct epoch *e, unsigned n);
+
 /* An SSE frame is one chunk of HTTP/1.1's chunked coding. The bytes inside, for HTTP/1.0. */
 struct slice sse_chunk_content(const struct frame *f);
 /* A chunk holding text as it is. */

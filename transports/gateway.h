@@ -34,7 +34,12 @@ struct gateway_config {
 	size_t pending_publishes;
 	size_t presence_members; /* in one reply or list */
 	size_t info_bytes;
-	const char *ws_origins; /* "*", or origins separated by spaces */
+	uint32_t in_flight;       /* of a durable subscriber that does not say … */
+	uint32_t in_flight_max;   /* … and of one that does */
+	uint64_t ack_wait_ms;     /* 0: nothing is sent again */
+	uint64_t ack_wait_min_ms; /* shorter ones are raised to it */
+	size_t lag_max;           /* lag is counted up to here */
+	const char *ws_origins;   /* "*", or origins separated by spaces */
 	struct ws_config ws;
 	bool log_sessions;
 };

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 
+#define ACK_WAIT_MAX_MS (86400 * UINT64_C(1000))
+
 int param_u64(const struct http_request *r, const char *name, uint64_t max, uint64_t *ret,
 	      struct fault *fault)
 {
@@ -56,26 +58,32 @@ int param_bool(const struct http_request *r, const char *name, bool *ret, struct
 			 log_value_n(v.p, v.n));
 }
 
-int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
-		  struct fault *fault)
+bool seconds_parse(struct slice v, uint64_t *ret_ms)
 {
-	struct slice v = http_param_get(r, name);
 	uint64_t ms = 0, unit = 1000;
 	size_t i = 0;
 
-	if (!v.p)
-		return 0;
 	for (; i < v.n && v.p[i] >= '0' && v.p[i] <= '9' && ms < UINT64_MAX / 100; i++)
 		ms = ms * 10 + (uint64_t)(v.p[i] - '0') * 1000;
 	if (i > 0 && i < v.n && v.p[i] == '.')
 		for (i++; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
 			ms += (uint64_t)(v.p[i] - '0') * (unit /= 10);
 	if (v.n == 0 || i != v.n)
-		return fault_set(fault, FAULT_BAD_PARAMETER,
-				 "%s=%s: seconds are expected, such as 25 or 0.5", name,
-				 log_value_n(v.p, v.n));
+		return false;
 	*ret_ms = ms;
-	return 0;
+	return true;
+}
+
+int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
+		  struct fault *fault)
+{
+	struct slice v = http_param_get(r, name);
+
+	if (!v.p || seconds_parse(v, ret_ms))
+		return 0;
+	return fault_set(fault, FAULT_BAD_PARAMETER,
+			 "%s=%s: seconds are expected, such as 25 or 0.5", name,
+			 log_value_n(v.p, v.n));
 }
 
 static int parse_channels(const struct http_request *r, size_t max, struct subscribe_params *ret,
@@ -164,6 +172,39 @@ static int parse_presence(const struct http_request *r, const struct gateway_con
 	return param_bool(r, "presence", &ret->wants_members, fault);
 }
 
+int durable_want_check(struct durable_want *want, const struct gateway_config *cfg,
+		       struct fault *fault)
+{
+	if (!want->name.p)
+		return 0;
+	const char *wrong = channel_name_problem(want->name);
+	if (wrong)
+		return fault_set(fault, FAULT_BAD_PARAMETER, "subscriber: %s", wrong);
+	if (want->max_in_flight == 0)
+		return fault_set(fault, FAULT_BAD_PARAMETER, "max_in_flight: at least 1");
+	if (want->max_in_flight > cfg->in_flight_max)
+		want->max_in_flight = cfg->in_flight_max;
+	if (want->ack_wait_ms && want->ack_wait_ms < cfg->ack_wait_min_ms)
+		want->ack_wait_ms = cfg->ack_wait_min_ms;
+	if (want->ack_wait_ms > ACK_WAIT_MAX_MS)
+		want->ack_wait_ms = ACK_WAIT_MAX_MS;
+	return 0;
+}
+
+static int parse_durable(const struct http_request *r, const struct gateway_config *cfg,
+			 struct durable_want *ret, struct fault *fault)
+{
+	uint64_t max = cfg->in_flight;
+
+	ret->name = http_param_get(r, "subscriber");
+	ret->ack_wait_ms = cfg->ack_wait_ms;
+	int rc = param_u64(r, "max_in_flight", UINT32_MAX, &max, fault);
+	if (rc == 0)
+		rc = param_seconds(r, "ack_wait", &ret->ack_wait_ms, fault);
+	ret->max_in_flight = (uint32_t)max;
+	return rc ? rc : durable_want_check(ret, cfg, fault);
+}
+
 int subscribe_params_parse(const struct http_request *r, const struct gateway_config *cfg,
 			   bool use_last_event_id, struct subscribe_params *ret,
 			   struct fault *fault)
@@ -178,6 +219,8 @@ int subscribe_params_parse(const struct http_request *r, const struct gateway_co
 		rc = param_bool(r, "ephemeral", &ret->is_ephemeral, fault);
 	if (rc == 0)
 		rc = parse_presence(r, cfg, ret, fault);
+	if (rc == 0)
+		rc = parse_durable(r, cfg, &ret->durable, fault);
 	if (rc == 0 && format.p) {
 		ret->is_raw = slice_eq_str(format, "raw");
 		if (!ret->is_raw && !slice_eq_str(format, "json"))

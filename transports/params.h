@@ -6,7 +6,7 @@
 #ifndef TRANSPORTS_PARAMS_H
 #define TRANSPORTS_PARAMS_H
 
-#include "broker/subscriber.h"
+#include "broker/durable.h"
 #include "net/http.h"
 #include "transports/gateway.h"
 
@@ -14,9 +14,10 @@ struct subscribe_params {
 	size_t channel_n;
 	struct slice *channels; /* owned; the slices point into the request */
 	struct start start;
-	bool is_raw;       /* format=raw */
-	bool is_ephemeral; /* ephemeral=1 */
-	bool has_since;    /* since or Last-Event-ID was given in the request itself */
+	bool is_raw;                 /* format=raw */
+	bool is_ephemeral;           /* ephemeral=1 */
+	bool has_since;              /* since or Last-Event-ID was given in the request itself */
+	struct durable_want durable; /* its name points into the request */
 	/* presence */
 	struct slice session; /* session=, as given */
 	struct slice info;    /* info=, valid JSON within its limit, or empty */
@@ -43,5 +44,12 @@ int param_bool(const struct http_request *r, const char *name, bool *ret, struct
 /* Seconds with an optional fraction, as milliseconds. */
 int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
 		  struct fault *fault);
+
+/* Bring what a client asks for within the server's bounds. max_in_flight and ack_wait_ms are set
+ * to the server's own before they are read. Return 0, or negative with FAULT_BAD_PARAMETER. */
+int durable_want_check(struct durable_want *want, const struct gateway_config *cfg,
+		       struct fault *fault);
+/* Seconds with an optional fraction, as milliseconds; false when the text is something else. */
+bool seconds_parse(struct slice text, uint64_t *ret_ms);
 
 #endif

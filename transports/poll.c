@@ -161,6 +161,19 @@ static const struct subscriber_ops short_subscriber = {
 	.failed = poll_failed,
 };
 
+/* Its position is known, or can not be kept. */
+static void poll_joined(struct subscriber *sub, void *arg, const struct fault *fault, uint64_t from)
+{
+	struct poll *p = poll_of(sub);
+
+	UNUSED(arg);
+	UNUSED(from);
+	if (!fault)
+		return;
+	p->fault = fault->id;
+	answer_soon(p);
+}
+
 /* --- end ------------------------------------------------------------------------------------- */
 
 static void poll_free(void *arg)
@@ -335,7 +348,7 @@ bool poll_match(const struct http_request *r, bool *ret_waits)
 
 /* Does the reply depend on nothing but the URL, and may everybody have it? A start taken from
  * If-None-Match is not part of the URL that a shared cache would go by; a session is somebody's
- * own.
+ * own, and so is a position.
  */
 static bool is_shareable(const struct gateway *g, const struct http_request *r,
 			 const struct subscribe_params *params)
@@ -347,7 +360,7 @@ static bool is_shareable(const struct gateway *g, const struct http_request *r,
 		if (!ns->is_public || ns->has_presence)
 			return false;
 	}
-	return !r->is_admin && !params->session.p &&
+	return !r->is_admin && !params->session.p && !params->durable.name.p &&
 	       (params->has_since || params->start.kind != START_AFTER);
 }
 
@@ -440,8 +453,7 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 		loop_timer_set(g->loop, &p->timer, wait_ms);
 		http_exchange_wait(x);
 	}
-	if (subscriber_add(&p->session.subscriber, params.channels, params.channel_n, &params.start,
-			   r->is_admin, &fault) != 0) {
+	if (session_subscribe(&p->session, &params, r->is_admin, NULL, poll_joined, &fault) != 0) {
 		p->fault = fault.id;
 		answer_soon(p);
 	}

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "transports/members.h"
+#include "transports/params.h"
 
 static const enum counter_id session_gauges[KIND_COUNT] = {
 	[KIND_WEBSOCKET] = COUNTER_SESSIONS_WEBSOCKET,
@@ -32,6 +33,30 @@ void session_start(struct session *s, struct gateway *g, struct conn *c, struct 
 	s->visit = *v;
 	*v = (struct visit){.is_held = false};
 	s->subscriber.attendee = s->visit.attendee;
+}
+
+int session_subscribe(struct session *s, const struct subscribe_params *p, bool is_admin,
+		      const struct durable_ops *ops,
+		      void (*joined)(struct subscriber *s, void *arg, const struct fault *fault,
+				     uint64_t from),
+		      struct fault *fault)
+{
+	struct durable_want want = p->durable;
+
+	if (!want.name.p)
+		return subscriber_add(&s->subscriber, p->channels, p->channel_n, &p->start,
+				      is_admin, fault);
+	want.start_is_ack = ops == NULL;
+	struct durable_request r = {
+		.channels = p->channels,
+		.n = p->channel_n,
+		.start = &p->start,
+		.is_admin = is_admin,
+		.want = &want,
+		.ops = ops,
+		.joined = joined,
+	};
+	return durable_subscribe(&s->subscriber, &r, fault);
 }
 
 static void log_end(const struct session *s, enum close_reason reason)

@@ -16,6 +16,9 @@
 #include "transports/gateway.h"
 #include "transports/visit.h"
 
+struct subscribe_params;
+struct durable_ops;
+
 #define SESSION_MAGIC 0x53455353u
 
 struct session_ops {
@@ -49,6 +52,13 @@ static inline struct session *session_of(struct subscriber *s)
 
 /* Before more channels are added: as visit_attend(). */
 int session_attend(struct session *s, const struct slice *channels, size_t n, struct fault *fault);
+/* Subscribe as the parameters say, durably or not; see durable_request. ops NULL: a poll. joined is
+ * called for durable subscriptions only. Return 0, or negative with fault filled. */
+int session_subscribe(struct session *s, const struct subscribe_params *p, bool is_admin,
+		      const struct durable_ops *ops,
+		      void (*joined)(struct subscriber *s, void *arg, const struct fault *fault,
+				     uint64_t from),
+		      struct fault *fault);
 /* For live subscribers: call fn with the text of each member list that is owed. */
 void session_tell_members(struct session *s, void (*fn)(struct session *s, struct slice json));
 /* It was shown the door: it leaves presence without grace. */

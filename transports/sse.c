@@ -155,6 +155,48 @@ static const struct subscriber_ops sse_raw_subscriber = {
 	.too_slow = sse_too_slow,
 };
 
+static const struct durable_ops sse_json_durable = {
+	.ops =
+		{
+			.kind = KIND_SSE,
+			.format = FORMAT_SSE_JSON,
+			.encode = encode_sse_json,
+			.send = durable_send,
+			.rewind = durable_rewind,
+			.opened = sse_opened,
+			.gap = sse_gap,
+			.live = sse_live,
+			.failed = sse_failed,
+		},
+	.plain = &sse_json_subscriber,
+	.encode_again = encode_sse_json_again,
+};
+
+static const struct durable_ops sse_raw_durable = {
+	.ops =
+		{
+			.kind = KIND_SSE,
+			.format = FORMAT_SSE_RAW,
+			.encode = encode_sse_raw,
+			.send = durable_send,
+			.rewind = durable_rewind,
+			.opened = sse_opened,
+			.gap = sse_gap,
+			.live = sse_live,
+			.failed = sse_failed,
+		},
+	.plain = &sse_raw_subscriber,
+	.encode_again = encode_sse_raw_again,
+};
+
+static void sse_joined(struct subscriber *sub, void *arg, const struct fault *fault, uint64_t from)
+{
+	UNUSED(arg);
+	UNUSED(from);
+	if (fault)
+		sse_failed(sub, fault->id);
+}
+
 /* --- session --------------------------------------------------------------------------------- */
 
 static void sse_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
@@ -242,8 +284,9 @@ static void begin_stream(struct sse *s, struct sse_start *st)
 	if (g->config->heartbeat_ms)
 		loop_timer_set(g->loop, &s->heartbeat, g->config->heartbeat_ms);
 	/* Checked before; only the options may have changed since. */
-	if (subscriber_add(&s->session.subscriber, st->params.channels, st->params.channel_n,
-			   &st->params.start, s->is_admin, &fault) != 0)
+	if (session_subscribe(&s->session, &st->params, s->is_admin,
+			      st->params.is_raw ? &sse_raw_durable : &sse_json_durable, sse_joined,
+			      &fault) != 0)
 		end(s, CLOSE_KICKED, 0);
 	else if (g->is_draining)
 		sse_goodbye(&s->session, CLOSE_DRAIN, 0);

@@ -31,6 +31,6 @@ extern const struct transport_ops *const transport_registry[];
 
 extern const struct transport_ops websocket_transport, sse_transport, longpoll_transport,
 	shortpoll_transport, publish_transport, history_transport, presence_transport,
-	info_transport;
+	info_transport, ack_transport, acks_transport;
 
 #endif

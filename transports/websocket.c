@@ -66,6 +66,7 @@ void ws_pending_free(struct ws_pending *p)
 	p->socket->pending_n--;
 	if (p->fetch)
 		p->socket->fetching--;
+	free(p->text);
 	free(p);
 }
 
@@ -76,6 +77,8 @@ static void drop_pending(struct websocket *w)
 	while ((p = LIST_FIRST(&w->pending)) != NULL) {
 		if (p->append)
 			p->append->owner = NULL;
+		if (p->ack)
+			p->ack->owner = NULL;
 		if (p->fetch)
 			fetch_cancel(p->fetch);
 		ws_pending_free(p);
@@ -217,6 +220,23 @@ static const struct subscriber_ops raw_subscriber = {
 	.too_slow = ws_too_slow,
 };
 
+const struct durable_ops ws_json_durable = {
+	.ops =
+		{
+			.kind = KIND_WEBSOCKET,
+			.format = FORMAT_WS_JSON,
+			.encode = encode_ws_json,
+			.send = durable_send,
+			.rewind = durable_rewind,
+			.opened = ws_opened,
+			.gap = ws_gap,
+			.live = ws_live,
+			.failed = ws_failed,
+		},
+	.plain = &json_subscriber,
+	.encode_again = encode_ws_json_again,
+};
+
 /* --- session and connection ------------------------------------------------------------------ */
 
 void websocket_close(struct websocket *w, enum close_reason reason, uint16_t code, const char *text)
@@ -302,26 +322,34 @@ static void on_abort(struct http_exchange *x)
 	start_free(http_exchange_owner(x));
 }
 
+static void on_joined(struct subscriber *sub, void *arg, const struct fault *fault, uint64_t from)
+{
+	UNUSED(arg);
+	UNUSED(from);
+	if (fault)
+		websocket_close(websocket_of(sub), CLOSE_OVERLOAD, 1013, fault->message);
+}
+
 static void subscribe_from_url(struct websocket *w, struct subscribe_params *p, struct fault *fault)
 {
 	if (p->channel_n == 0) {
 		/* Nothing yet: hello tells where "now" is. */
 		w->session.subscriber.is_opened = true;
 		ws_opened(&w->session.subscriber, subscriber_position(&w->session.subscriber));
-	} else if (subscriber_add(&w->session.subscriber, p->channels, p->channel_n, &p->start,
-				  w->is_admin, fault) != 0) {
+	} else if (session_subscribe(&w->session, p, w->is_admin, &ws_json_durable, on_joined,
+				     fault) != 0) {
 		websocket_close(w, CLOSE_KICKED, 1008, fault->message);
 	}
 }
 
 /* What the URL says is kept beside the request, which is gone once the WebSocket is accepted. */
 struct url_copy {
-	char *text; /* all names and since, one after the other */
+	char *text; /* all names, since and subscriber, one after the other */
 };
 
 static struct url_copy copy_params(struct subscribe_params *p)
 {
-	size_t n = p->start.since.n;
+	size_t n = p->start.since.n + p->durable.name.n;
 
 	for (size_t i = 0; i < p->channel_n; i++)
 		n += p->channels[i].n;
@@ -335,6 +363,11 @@ static struct url_copy copy_params(struct subscribe_params *p)
 	if (p->start.since.n)
 		memcpy(at, p->start.since.p, p->start.since.n);
 	p->start.since.p = at;
+	at += p->start.since.n;
+	if (p->durable.name.n)
+		memcpy(at, p->durable.name.p, p->durable.name.n);
+	if (p->durable.name.p)
+		p->durable.name.p = at;
 	return copy;
 }
 
@@ -399,6 +432,10 @@ static int check(struct gateway *g, const struct http_request *r, const struct s
 	if (p->is_raw && p->wants_members)
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "presence=1 can not be told with format=raw");
+	if (p->is_raw && p->durable.name.p)
+		return fault_set(
+			fault, FAULT_BAD_PARAMETER,
+			"format=raw has no room for acknowledgements: leave subscriber out");
 	return subscriber_check(g->hub, p->channels, p->channel_n, 0, r->is_admin, fault);
 }
 

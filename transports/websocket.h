@@ -18,8 +18,12 @@ struct websocket;
 /* A command that waits for the log. */
 struct ws_pending {
 	struct websocket *socket;
-	struct append *append; /* a publish … */
-	struct fetch *fetch;   /* … or a history read */
+	struct append *append;  /* a publish … */
+	struct fetch *fetch;    /* … or a history read */
+	struct ack_letter *ack; /* … or an acknowledgement … */
+	char *text;          /* … or a durable subscription: the answer up to its cursor, owned */
+	bool wants_members;  /* of that subscription */
+	bool is_cursor_open; /* the log is to say where it starts: told as null */
 	LIST_ENTRY(ws_pending) link;
 	size_t ref_n;
 	char ref[]; /* raw JSON of the client's ref */
@@ -53,6 +57,17 @@ void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id i
 
 /* The member lists that are owed to a live subscriber. */
 void websocket_tell_members(struct websocket *w);
+/* The members of a subscribe frame that make it durable; name.p stays NULL without them. text holds
+ * the name. */
+int ws_durable_get(struct websocket *w, struct slice frame, struct buf *text,
+		   struct durable_want *ret, struct fault *fault);
+/* Subscribe and answer; r lacks only what is this transport's. Return 0, or negative with fault
+ * filled: then nothing was answered. */
+int ws_durable_subscribe(struct websocket *w, struct slice ref, struct durable_request *r,
+			 struct fault *fault);
+/* An ack frame. */
+void ws_ack(struct websocket *w, struct slice frame, struct slice ref);
+extern const struct durable_ops ws_json_durable;
 
 /* One frame of a client, JSON envelope or raw payload. */
 void ws_command(struct websocket *w, struct slice text);

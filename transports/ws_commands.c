@@ -237,11 +237,38 @@ static int attend(const struct command *c, const struct names *names, struct fau
 	return session_attend(s, names->slices, names->n, fault);
 }
 
-static void subscribe(const struct command *c)
+/* Answer, and subscribe: the messages come after the answer. */
+static int subscribe_plainly(const struct command *c, const struct names *names, struct start start,
+			     struct fault *fault)
 {
 	struct websocket *w = c->socket;
 	const struct hub *h = w->session.gateway->hub;
-	struct buf since = {.cap = 4096}, b = {0};
+	struct start_point point = start_resolve(h, &start);
+	char id[ID_TEXT_MAX];
+	struct buf b = {0};
+
+	/* The log goes on meanwhile: what is told here is where it starts. */
+	if (start.kind == START_NOW || (start.kind == START_LAST && !point.last))
+		start = (struct start){START_AFTER,
+				       slice_make(id, id_format(id, &h->epoch, point.from)), 0};
+
+	begin_reply(&b, "ok", c->ref);
+	add_channels(&b, names);
+	buf_add_str(&b, ",\"cursor\":");
+	if (point.last)
+		buf_add_str(&b, "null");
+	else
+		json_add_id(&b, &h->epoch, point.from);
+	send_reply(w, &b);
+	return subscriber_add(&w->session.subscriber, names->slices, names->n, &start, w->is_admin,
+			      fault);
+}
+
+static void subscribe(const struct command *c)
+{
+	struct websocket *w = c->socket;
+	struct buf since = {.cap = 4096}, name = {.cap = 4096};
+	struct durable_want want;
 	struct names names;
 	struct start start;
 	struct fault fault;
@@ -250,35 +277,34 @@ static void subscribe(const struct command *c)
 	if (rc == 0)
 		rc = start_get(c, &since, &start, &fault);
 	if (rc == 0)
+		rc = ws_durable_get(w, c->frame, &name, &want, &fault);
+	if (rc == 0)
 		rc = check_subscribe(c, &names, &fault);
 	if (rc == 0)
 		rc = attend(c, &names, &fault);
-	if (rc == 0) {
-		struct start_point point = start_resolve(h, &start);
-		char id[ID_TEXT_MAX];
+	if (rc == 0 && want.name.p) {
+		struct durable_request r = {.channels = names.slices,
+					    .n = names.n,
+					    .start = &start,
+					    .is_admin = w->is_admin,
+					    .want = &want};
 
-		/* The log goes on meanwhile: what is told here is where it starts. */
-		if (start.kind == START_NOW || (start.kind == START_LAST && !point.last))
-			start = (struct start){START_AFTER,
-					       slice_make(id, id_format(id, &h->epoch, point.from)),
-					       0};
-
-		begin_reply(&b, "ok", c->ref);
-		add_channels(&b, &names);
-		buf_add_str(&b, ",\"cursor\":");
-		if (point.last)
-			buf_add_str(&b, "null");
-		else
-			json_add_id(&b, &h->epoch, point.from);
-		send_reply(w, &b);
-		rc = subscriber_add(&w->session.subscriber, names.slices, names.n, &start,
-				    w->is_admin, &fault);
-		websocket_tell_members(w);
+		rc = ws_durable_subscribe(w, c->ref, &r, &fault);
+	} else if (rc == 0) {
+		rc = subscribe_plainly(c, &names, start, &fault);
 	}
+	if (rc == 0)
+		websocket_tell_members(w);
 	if (rc)
 		refuse(c, &fault);
 	buf_fini(&since);
+	buf_fini(&name);
 	names_fini(&names);
+}
+
+static void ack(const struct command *c)
+{
+	ws_ack(c->socket, c->frame, c->ref);
 }
 
 static void unsubscribe(const struct command *c)
@@ -612,7 +638,7 @@ static const struct {
 	const char *type;
 	void (*run)(const struct command *c);
 } commands[] = {
-	{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"publish", publish},
+	{"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"publish", publish}, {"ack", ack},
 	{"history", history},     {"presence", presence},       {"ping", ping},
 };
 
@@ -666,10 +692,11 @@ void ws_command(struct websocket *w, struct slice text)
 	if (i < ARRAY_LEN(commands)) {
 		commands[i].run(&c);
 	} else {
-		fault_set(&fault, FAULT_UNKNOWN_TYPE,
-			  "unknown type %s; subscribe, unsubscribe, publish, history, presence and "
-			  "ping are known",
-			  log_value_n(type.p, type.n));
+		fault_set(
+			&fault, FAULT_UNKNOWN_TYPE,
+			"unknown type %s; subscribe, unsubscribe, publish, ack, history, presence "
+			"and ping are known",
+			log_value_n(type.p, type.n));
 		refuse(&c, &fault);
 	}
 	buf_fini(&type);

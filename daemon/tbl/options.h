@@ -57,6 +57,8 @@ OPTION(append_queue_bytes, "store.append_queue_bytes", SIZE, "64MiB", 64 * KiB, 
 OPTION(query_queue, "store.query_queue", COUNT, "10000", 1, 10000000, fixed, "History reads waiting for a reader; beyond it they are refused (503, overloaded).")
 OPTION(batch_messages, "store.batch_messages", COUNT, "4096", 1, 1000000, fixed, "Messages in one commit at most.")
 OPTION(worker_lag, "store.worker_lag", COUNT, "1024", 1, 1000000, fixed, "Commits that a worker may be behind before the log waits for it.")
+OPTION(ack_positions, "store.ack_positions", COUNT, "1000000", 1, UINT64_C(1) << 53, fixed, "Positions of durable subscribers (subscriber × channel) at most; further ones are refused (503, overloaded).")
+OPTION(ack_expiry_ms, "store.ack_expiry", DURATION, "30d", 0, 36500 * DAY, fixed, "A durable subscriber that neither acknowledged nor connected for so long is forgotten. 0: never.")
 
 SECTION("http", "Limits of HTTP requests and of connections.")
 OPTION(head_bytes, "http.head_bytes", SIZE, "32KiB", 1 * KiB, 16 * MiB, fixed, "Request line and headers together; larger ones are refused (431).")
@@ -88,6 +90,8 @@ OPTION(recent_count, "limits.recent_count", COUNT, "256", 0, 1000000, fixed, "Ne
 OPTION(recent_bytes, "limits.recent_bytes", SIZE, "256KiB", 0, 1 * GiB, fixed, "Bytes kept in memory per active channel and worker.")
 OPTION(recent_total_bytes, "limits.recent_total_bytes", SIZE, "128MiB", 0, 1 * TiB, fixed, "Bytes kept in memory for all channels of one worker.")
 OPTION(pending_publishes, "limits.pending_publishes", COUNT, "1024", 1, 1000000, fixed, "Publishes of one connection that wait for the log; more are not read until then.")
+OPTION(in_flight_max, "limits.in_flight_max", COUNT, "10000", 1, 10000000, fixed, "The largest max_in_flight of a durable subscriber; larger ones are lowered to it.")
+OPTION(lag_count, "limits.lag_count", COUNT, "1000", 1, 1000000, fixed, "The lag of a durable subscriber is counted up to this many messages; beyond it is told as lag_at_least.")
 
 SECTION("delivery", "How messages reach clients.")
 OPTION(heartbeat_ms, "delivery.heartbeat", DURATION, "25s", 10, 3600 * SEC, fixed, "A stream on which nothing else was sent for so long carries a heartbeat. Keep it below the idle time of proxies on the way (often 60 s).")
@@ -96,6 +100,9 @@ OPTION(poll_wait_max_ms, "delivery.poll_wait_max", DURATION, "1m", 0, 3600 * SEC
 OPTION(poll_messages, "delivery.poll_messages", COUNT, "500", 1, 100000, fixed, "Messages in one poll reply.")
 OPTION(poll_bytes, "delivery.poll_bytes", SIZE, "1MiB", 1 * KiB, 256 * MiB, fixed, "Payload bytes in one poll reply (one message is always given).")
 OPTION(poll_batch_ms, "delivery.poll_batch", DURATION, "0", 0, 10 * SEC, fixed, "A waiting poll that got a message waits so long for more of the burst. 0: until the end of the event-loop turn.")
+OPTION(in_flight, "delivery.in_flight", COUNT, "1000", 1, 10000000, fixed, "Messages that a durable subscriber gets on one connection beyond those it acknowledged, when it does not say how many (max_in_flight).")
+OPTION(ack_wait_ms, "delivery.ack_wait", DURATION, "30s", 0, DAY, fixed, "What a durable subscriber did not acknowledge for so long is sent again, when it does not say (ack_wait). 0: never.")
+OPTION(ack_wait_min_ms, "delivery.ack_wait_min", DURATION, "1s", 50, DAY, fixed, "The shortest ack_wait; shorter ones are raised to it.")
 
 SECTION("presence", "Sessions, and who is in a channel.")
 OPTION(presence_grace_ms, "presence.grace", DURATION, "10s", 0, 3600 * SEC, fixed, "A session is still there for so long after its last connection or poll ended: coming back within it is neither a leave nor a join.")
