@@ -439,7 +439,7 @@ claim('who was too slow to be told is given the list anew', { ms: 60000 }, async
   await s.expect('join');
   s.pause();
   const text = 'x'.repeat(60000);
-  while (await d.metric('holdfast_slow_consumers_total') === 0) await d.publish(ch, text);
+  while (await d.metric('holdfast_slow_consumers_total{policy="lag"}') === 0) await d.publish(ch, text);
   const skipped = await d.metric('holdfast_ephemeral_skipped_total');
   const late = await attend(t, d, 'shortpoll', [ch]);
   await d.untilMetric('holdfast_ephemeral_skipped_total', (n) => n > skipped);

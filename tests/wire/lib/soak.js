@@ -69,8 +69,10 @@ async function odd(d) {
 
 async function publish(d) {
   const n = 1 + r.int(50);
-  const body = [...Array(n)].map(() => 'x'.repeat(r.int(600))).join('\n');
-  await d.post(`/v1/publish?channel=${encodeURIComponent(channel())}&batch=lines${r.int(9) ? '' : '&ephemeral=1'}`, body, { headers: { 'content-type': 'text/plain' } });
+  const isHot = r.int(4) === 0; // enough to fill the buffers of those who stall
+  const name = isHot ? r.pick(['a0', 'skip:c0', 'cut:d0']) : channel();
+  const body = [...Array(n)].map(() => 'x'.repeat(isHot ? 10000 : r.int(600))).join('\n');
+  await d.post(`/v1/publish?channel=${encodeURIComponent(name)}&batch=lines${r.int(9) ? '' : '&ephemeral=1'}`, body, { headers: { 'content-type': 'text/plain' } });
   counts.published += n;
 }
 
@@ -125,7 +127,8 @@ while (Date.now() - began < minutes * 60e3) {
   console.log(`${((Date.now() - began) / 60e3).toFixed(1)} min: ${(s.rss / MB).toFixed(1)} MB, ${s.fds} descriptors, ${s.threads} threads`);
 }
 const cpu = d.cpu();
-const gaps = await d.metric('holdfast_gaps_total{reason="skipped"}');
+const slow = [];
+for (const policy of ['lag', 'skip', 'disconnect']) slow.push(`${policy} ${await d.metric(`holdfast_slow_consumers_total{policy="${policy}"}`)}`);
 const delivered = [...(await d.metrics())].filter(([name]) => name.startsWith('holdfast_messages_delivered_total')).reduce((n, [, v]) => n + v, 0);
 const code = await d.stop();
 fs.rmSync(d.dir, { recursive: true, force: true });
@@ -135,7 +138,7 @@ const used = samples.slice(Math.floor(samples.length / 4));
 const half = Math.ceil(used.length / 2);
 const most = (list, key) => Math.max(...list.map((s) => s[key]));
 const grew = used.length > 1 ? ['rss', 'fds', 'threads'].filter((key) => most(used.slice(half), key) > most(used.slice(0, half), key) * (key === 'rss' ? 1.1 : 1)) : [];
-console.log(`soak: ${((Date.now() - began) / 60e3).toFixed(1)} min, ${Object.entries(counts).map(([k, v]) => `${k} ${v}`).join(', ')}, delivered ${delivered}, gaps skipped ${gaps}, cpu ${(cpu / 1000).toFixed(0)} s; `
+console.log(`soak: ${((Date.now() - began) / 60e3).toFixed(1)} min, ${Object.entries(counts).map(([k, v]) => `${k} ${v}`).join(', ')}, delivered ${delivered}, slow: ${slow.join(', ')};  cpu ${(cpu / 1000).toFixed(0)} s; `
   + `quiet memory ${(most(used.slice(0, half), 'rss') / MB).toFixed(1)} MB then ${(most(used.slice(half), 'rss') / MB).toFixed(1)} MB, descriptors ${used[0].fds} then ${used.at(-1).fds}, exit ${code}`);
 if (grew.length) console.log(`soak: grew: ${grew}`);
 process.exit(grew.length || code !== 0 ? 1 : 0);
