@@ -54,6 +54,8 @@ static int open_history(struct server *s, struct problem *problem)
 		.query_queue = c->query_queue,
 		.batch_messages = c->batch_messages,
 		.worker_lag = (unsigned)c->worker_lag,
+		.key_window_ms = c->key_window_ms,
+		.key_memory = c->key_memory,
 	};
 
 	return history_open(&h, &s->history, problem);

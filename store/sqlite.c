@@ -306,6 +306,7 @@ static int insert_message(struct store *s, const struct sql_channel *c, const st
 	if (sqlite3_bind_blob64(stmt, 7, payload.n ? payload.p : "", payload.n, SQLITE_STATIC) !=
 	    SQLITE_OK)
 		return connection_error(&s->c);
+	sqlite3_bind_int64(stmt, 8, m->expires_ms);
 	int rc = connection_run(&s->c, stmt);
 	sqlite3_bind_null(stmt, 7); /* the bytes are the message's: no pointer stays behind */
 	return rc;
@@ -345,6 +346,9 @@ static int sqlite_append(struct store *s, struct message *const *batch, size_t n
 	int rc = store_begin(s, sync);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = append_one(s, batch[i]);
+	if (rc == 0)
+		rc = dedup_write(s);
+	s->staged_n = 0;
 	return store_end(s, rc);
 }
 
@@ -422,6 +426,12 @@ const struct store_engine sqlite_engine = {
 			.backup = sqlite_backup,
 			.set_namespaces = sqlite_set_namespaces,
 			.sizes = sqlite_sizes,
+		},
+	.dedup =
+		{
+			.find_key = sqlite_find_key,
+			.find_producer = sqlite_find_producer,
+			.stage = sqlite_stage,
 		},
 	.origin = sqlite_origin,
 	.reserve = sqlite_reserve,

@@ -56,6 +56,8 @@ OPTION(append_queue_bytes, "store.append_queue_bytes", SIZE, "64MiB", 64 * KiB, 
 OPTION(query_queue, "store.query_queue", COUNT, "10000", 1, 10000000, fixed, "History reads waiting for a reader; beyond it they are refused (503, overloaded).")
 OPTION(batch_messages, "store.batch_messages", COUNT, "4096", 1, 1000000, fixed, "Messages in one commit at most.")
 OPTION(worker_lag, "store.worker_lag", COUNT, "1024", 1, 1000000, fixed, "Commits that a worker may be behind before the log waits for it.")
+OPTION(key_window_ms, "store.key_window", DURATION, "1d", 10, 366 * DAY, fixed, "A publish with Idempotency-Key, and the last one of a producer, is remembered for so long; repeated later it is stored again.")
+OPTION(key_memory, "store.key_memory", COUNT, "100000", 1, 100000000, fixed, "Keys and producers of memory-only messages remembered at most, beyond it the oldest is forgotten. Others are kept in the database.")
 
 SECTION("http", "Limits of HTTP requests and of connections.")
 OPTION(head_bytes, "http.head_bytes", SIZE, "32KiB", 1 * KiB, 16 * MiB, fixed, "Request line and headers together; larger ones are refused (431).")
