@@ -56,6 +56,7 @@ static struct gateway_config gateway_config_of(const struct config *c)
 		.pending_publishes = c->pending_publishes,
 		.presence_members = c->presence_members,
 		.info_bytes = c->presence_info_bytes,
+		.key_window_ms = c->key_window_ms,
 		.ws_origins = c->ws_origins,
 		.log_sessions = c->log_sessions,
 		.ws =

@@ -2,8 +2,8 @@
 /*
  * sqlite_expire: messages whose ttl is over lose their content, and leave a marker.
  *
- * DESIGN: a marker is the row with an empty payload and kind -1; seq and prev stay. It is what tells
- * a client that comes back later why the chain of prev has no message there. Two markers that
+ * DESIGN: a marker is the row with an empty payload and kind -1; seq and prev stay. It is what
+ * tells a client that comes back later why the chain of prev has no message there. Two markers that
  * follow each other in a channel are one: the earlier row goes, and the later one takes over its
  * prev. So a channel never holds more markers than messages, and one.
  *

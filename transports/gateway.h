@@ -34,6 +34,7 @@ struct gateway_config {
 	size_t pending_publishes;
 	size_t presence_members; /* in one reply or list */
 	size_t info_bytes;
+	uint64_t key_window_ms; /* for `limits`: what the log does */
 	const char *ws_origins; /* "*", or origins separated by spaces */
 	struct ws_config ws;
 	bool log_sessions;

@@ -3,6 +3,7 @@
  * and named. */
 #include "transports/params.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -56,25 +57,33 @@ int param_bool(const struct http_request *r, const char *name, bool *ret, struct
 			 log_value_n(v.p, v.n));
 }
 
-int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
-		  struct fault *fault)
+int seconds_parse(struct slice v, uint64_t *ret_ms)
 {
-	struct slice v = http_param_get(r, name);
 	uint64_t ms = 0, unit = 1000;
 	size_t i = 0;
 
-	if (!v.p)
-		return 0;
 	for (; i < v.n && v.p[i] >= '0' && v.p[i] <= '9' && ms < UINT64_MAX / 100; i++)
 		ms = ms * 10 + (uint64_t)(v.p[i] - '0') * 1000;
 	if (i > 0 && i < v.n && v.p[i] == '.')
 		for (i++; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
 			ms += (uint64_t)(v.p[i] - '0') * (unit /= 10);
 	if (v.n == 0 || i != v.n)
+		return -EINVAL;
+	*ret_ms = ms;
+	return 0;
+}
+
+int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
+		  struct fault *fault)
+{
+	struct slice v = http_param_get(r, name);
+
+	if (!v.p)
+		return 0;
+	if (seconds_parse(v, ret_ms) != 0)
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "%s=%s: seconds are expected, such as 25 or 0.5", name,
 				 log_value_n(v.p, v.n));
-	*ret_ms = ms;
 	return 0;
 }
 

@@ -40,7 +40,9 @@ int param_u64(const struct http_request *r, const char *name, uint64_t max, uint
 	      struct fault *fault);
 /* 1, true, yes, on, or the name alone; 0, false, no, off. */
 int param_bool(const struct http_request *r, const char *name, bool *ret, struct fault *fault);
-/* Seconds with an optional fraction, as milliseconds. */
+/* Seconds with an optional fraction, as milliseconds. Return 0 or -EINVAL. */
+int seconds_parse(struct slice text, uint64_t *ret_ms);
+/* The same of a parameter. */
 int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
 		  struct fault *fault);
 

@@ -32,6 +32,7 @@ void session_start(struct session *s, struct gateway *g, struct conn *c, struct 
 	s->visit = *v;
 	*v = (struct visit){.is_held = false};
 	s->subscriber.attendee = s->visit.attendee;
+	s->subscriber.name = session_name_value(&s->visit.id);
 }
 
 static void log_end(const struct session *s, enum close_reason reason)

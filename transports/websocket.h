@@ -20,6 +20,7 @@ struct ws_pending {
 	struct websocket *socket;
 	struct append *append; /* a publish … */
 	struct fetch *fetch;   /* … or a history read */
+	bool is_batch;         /* a publish of `messages` */
 	LIST_ENTRY(ws_pending) link;
 	size_t ref_n;
 	char ref[]; /* raw JSON of the client's ref */
