@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/obj.h"
 
 /* Copy s and a NUL to out; return the byte after it. */
@@ -43,6 +42,7 @@ struct message *message_new(const struct message_spec *spec)
 		.born_us = clock_mono_us(),
 		.kind = (uint8_t)spec->kind,
 		.durability = (uint8_t)spec->durability,
+		.except = spec->except,
 		.channel_n = (uint8_t)spec->channel.n,
 		.type_n = (uint16_t)spec->type.n,
 		.payload_n = (uint32_t)spec->payload.n,

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/slice.h"
 
 #define MESSAGE_MAGIC 0x4d534721u
@@ -45,6 +46,8 @@ struct message {
 	uint64_t seq;       /* position in the log; 0: not numbered (draft or ephemeral) */
 	uint64_t prev;      /* seq of the message before this one in the channel; 0: none */
 	int64_t ts_ms;      /* wall clock when numbered */
+	int64_t expires_ms; /* wall clock: not to be delivered from then on; 0: never */
+	uint64_t except;    /* the session that does not get it live; 0: none. Not stored */
 	uint64_t born_us;   /* monotonic clock when drafted; 0 when read back: for latency only */
 	uint8_t kind;       /* enum message_kind */
 	uint8_t durability; /* enum durability */
@@ -60,7 +63,12 @@ struct message_spec {
 	struct slice payload;
 	enum message_kind kind;
 	enum durability durability;
+	uint64_t except;
 };
+
+/* expires_ms of a message that expired and whose content is gone already: what is read is the place
+ * where it stood. Its prev may go back over others before it that expired, too. */
+#define MESSAGE_MARKER 1
 
 /* A draft with one reference; copies everything. NULL when memory is gone (the payload's size is
  * the peer's choice) or a length does not fit. */
@@ -81,6 +89,12 @@ struct slice message_type(const struct message *m);
 static inline struct slice message_payload(const struct message *m)
 {
 	return slice_make(m->bytes + m->channel_n + 1 + m->type_n + 1, m->payload_n);
+}
+
+/* May it not be delivered any more? */
+static inline bool message_is_expired(const struct message *m)
+{
+	return m->expires_ms != 0 && m->expires_ms <= clock_wall_ms();
 }
 
 /* Bytes of memory one message takes. */

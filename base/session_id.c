@@ -6,6 +6,7 @@
 #include "base/session_id.h"
 
 #include <sodium.h>
+#include <string.h>
 
 void session_id_make(struct session_id *ret)
 {
@@ -42,6 +43,14 @@ bool session_name_parse(struct slice text, struct session_id *ret)
 		return false;
 	*ret = id;
 	return true;
+}
+
+uint64_t session_name_value(const struct session_id *id)
+{
+	uint64_t value;
+
+	memcpy(&value, id->bytes, SESSION_NAME_BYTES);
+	return value;
 }
 
 void session_id_format(char out[SESSION_ID_TEXT + 1], const struct session_id *id)

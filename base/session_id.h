@@ -27,6 +27,8 @@ void session_id_make(struct session_id *ret);
 bool session_id_parse(struct slice text, struct session_id *ret);
 /* The lowest id of this name. False, and *ret untouched, when the text is no name. */
 bool session_name_parse(struct slice text, struct session_id *ret);
+/* The name as a number, to compare; 0 is nobody's. */
+uint64_t session_name_value(const struct session_id *id);
 /* With an ending NUL. */
 void session_id_format(char out[SESSION_ID_TEXT + 1], const struct session_id *id);
 void session_name_format(char out[SESSION_NAME_TEXT + 1], const struct session_id *id);

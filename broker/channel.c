@@ -299,6 +299,16 @@ uint32_t channel_recent_after(struct channel *ch, uint64_t after)
 	return low;
 }
 
+bool channel_recent_last(struct channel *ch, uint32_t n, uint32_t *ret_i)
+{
+	uint32_t i = ch->recent_n;
+
+	while (i > 0 && n > 0)
+		n -= !message_is_expired(channel_recent(ch, --i)->message);
+	*ret_i = i;
+	return n == 0;
+}
+
 struct frame *channel_frame(struct channel *ch, struct recent *r, const struct subscriber_ops *ops)
 {
 	struct frame *f = r->frames[ops->format];
@@ -376,7 +386,7 @@ void channel_warm(struct channel *ch)
 	query_set_channel(q, 0, channel_name(ch));
 	q->ranges[0].range.last = (uint32_t)h->limits.recent_count;
 	q->upto = ch->covers_after;
-	q->row_max = h->limits.recent_count;
+	q->row_max = 2 * h->limits.recent_count; /* places of expired ones may stand between */
 	q->byte_max = h->limits.recent_bytes;
 	q->reply_to = h->mailbox;
 	q->done = warm_done;

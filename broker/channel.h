@@ -16,6 +16,13 @@
 #include "base/map.h"
 #include "broker/hub.h"
 
+/* Messages of a channel that expired, one after the other, and are not told yet. */
+struct expired_run {
+	uint64_t from;   /* the message before the first */
+	uint64_t to;     /* the last */
+	uint64_t oldest; /* of the channel when they were found; 0: not known */
+};
+
 struct subscription {
 	struct subscriber *subscriber;
 	struct channel *channel;
@@ -26,7 +33,8 @@ struct subscription {
 	uint32_t next;      /* scratch of one merge: index into channel->recent */
 	bool from_oldest;   /* starts with the oldest there is, not yet resolved into from */
 	uint8_t gap_reason; /* of gap_from */
-	bool is_present;    /* has a place in the channel's presence */
+	struct expired_run *expired; /* owned; NULL: none */
+	bool is_present;             /* has a place in the channel's presence */
 	bool wants_members;
 	bool owes_members; /* the list is to be told once the subscriber is live */
 	char *gap_from;    /* a cursor that was no good, to be told with the first data; owned */
@@ -95,6 +103,9 @@ static inline struct recent *channel_recent(struct channel *ch, uint32_t i)
 }
 /* Index of the first recent message with seq > after; recent_n when there is none. */
 uint32_t channel_recent_after(struct channel *ch, uint64_t after);
+/* Where the newest n messages that have not expired begin: index of the first of them. False:
+ * recent holds fewer. */
+bool channel_recent_last(struct channel *ch, uint32_t n, uint32_t *ret_i);
 /* The frame of a recent message for this kind of subscriber, made now if need be; borrowed. */
 struct frame *channel_frame(struct channel *ch, struct recent *r, const struct subscriber_ops *ops);
 /* Make the channel and the hub keep their limits; after frames were made. The newest message stays,

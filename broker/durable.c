@@ -29,7 +29,6 @@
 
 #include "base/xalloc.h"
 #include "broker/channel.h"
-#include "broker/publish.h"
 #include "broker/recovery.h"
 
 #define RING_ROOM_MIN 8
@@ -526,7 +525,10 @@ void durable_leave(struct subscriber *s, struct slice channel)
 int durable_letter_fault(const struct ack_letter *l, struct fault *fault)
 {
 	if (l->error)
-		return fault_set(fault, publish_fault_of(l->error),
+		return fault_set(fault,
+				 l->error == -EAGAIN || l->error == -ENOMEM
+					 ? FAULT_OVERLOADED
+					 : FAULT_STORE_UNAVAILABLE,
 				 "the message store can not keep positions now; try again");
 	for (size_t i = 0; i < l->n; i++)
 		if (l->items[i].error)

@@ -4,7 +4,8 @@
  * subscriptions. A frame is made at most once per wire format, kept with the message in the
  * channel's recent history, and only referenced from there on: no allocation, no copy and no atomic
  * operation per subscriber. send() only queues; a subscriber that can not take a message falls
- * behind and is fed by recovery from then on.
+ * behind and is fed by recovery from then on. A message that expired on its way here is not sent:
+ * recovery tells of it.
  */
 #include "broker/hub.h"
 
@@ -110,6 +111,16 @@ static struct frame *frame_for(struct hub *h, const struct subscriber_ops *ops,
 	return *f;
 }
 
+static void fan_out_expired(struct channel *ch, const struct message *m)
+{
+	for (uint32_t i = 0; i < ch->subscription_n; i++) {
+		struct subscriber *s = ch->subscriptions[i]->subscriber;
+
+		if (s->state == SUB_LIVE)
+			recovery_detour(s, m->seq);
+	}
+}
+
 static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
 {
 	struct frame *frames[FORMAT_COUNT] = {NULL};
@@ -124,6 +135,8 @@ static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
 				count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);
 			continue;
 		}
+		if (m->except != 0 && m->except == s->name)
+			continue;
 		struct frame *f =
 			kept ? channel_frame(ch, kept, s->ops) : frame_for(h, s->ops, frames, m);
 		if (s->ops->send(s, f) == 0)
@@ -172,7 +185,10 @@ static void deliver_message(struct hub *h, struct message *m)
 	if (m->born_us)
 		histogram_add(h->counters, HISTOGRAM_DELIVERY, clock_mono_us() - m->born_us);
 	struct recent *kept = m->seq ? channel_remember(ch, m) : NULL;
-	fan_out(ch, m, kept);
+	if (message_is_expired(m))
+		fan_out_expired(ch, m);
+	else
+		fan_out(ch, m, kept);
 }
 
 void hub_deliver(struct hub *h, const struct batch *b)

@@ -21,10 +21,19 @@ int payload_shape(struct slice content_type, struct slice payload, struct payloa
 		  struct fault *fault);
 
 struct publish_request {
-	struct slice channel;
+	struct slice channel;         /* of all messages; or */
+	const struct slice *channels; /* one for each */
 	bool is_ephemeral;
 	bool is_admin;
-	size_t n; /* ≥ 1 */
+	/* terms; a slice whose p is NULL was not given */
+	struct slice key;
+	struct slice producer;
+	uint64_t producer_seq; /* 0: not given */
+	struct slice expect;   /* an id, or "none" */
+	bool has_ttl;
+	uint64_t ttl_ms;
+	uint64_t except; /* a session's name as a number; 0: none */
+	size_t n;        /* ≥ 1 */
 	const struct slice *payloads;
 	const struct payload_shape *shapes;
 };
@@ -35,8 +44,8 @@ struct publish_request {
 struct append *publish_post(struct hub *h, const struct publish_request *r,
 			    void (*done)(struct append *), void *owner, struct fault *fault);
 
-/* Fault for a store error in a receipt. */
-enum fault_id publish_fault_of(int error);
-const char *publish_fault_text(int error);
+/* Why an append that came back was not stored; FAULT_NONE when it was, now or before. */
+enum fault_id publish_fault_of(const struct append *a);
+const char *publish_fault_text(const struct append *a);
 
 #endif

@@ -16,6 +16,11 @@
  * channel up to the newest message and is live at once; with `disconnect` its session ends. A
  * replay that a client asked for is never skipped: only who was live can fall behind.
  *
+ * Messages that expired (ttl) stand in the row like all others, in memory and in the log, if only
+ * as the place where they stood. They are not sent; a run of them is gathered per channel and told
+ * as one gap, just before the next message of any channel is sent, or when there is none. So
+ * whatever id a client has seen last, everything up to it was either sent or told.
+ *
  * Never call back into a transport's close from here: ops only queue.
  */
 #include "broker/recovery.h"
@@ -23,6 +28,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/xalloc.h"
 #include "broker/channel.h"
 #include "broker/durable.h"
 
@@ -83,10 +89,9 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 		     uint64_t to, uint64_t oldest)
 {
 	static const enum counter_id counters[] = {
-		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,
-		[GAP_RETENTION] = COUNTER_GAPS_RETENTION,
-		[GAP_INVALID] = COUNTER_GAPS_INVALID,
-		[GAP_SKIPPED] = COUNTER_GAPS_SKIPPED,
+		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,     [GAP_RETENTION] = COUNTER_GAPS_RETENTION,
+		[GAP_INVALID] = COUNTER_GAPS_INVALID, [GAP_SKIPPED] = COUNTER_GAPS_SKIPPED,
+		[GAP_EXPIRED] = COUNTER_GAPS_EXPIRED,
 	};
 	struct subscriber *s = sub->subscriber;
 	struct gap g = {channel_name(sub->channel), from, to, oldest, reason};
@@ -95,6 +100,55 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 	durable_gap(s, g.channel, to);
 	s->ops->gap(s, &g);
 }
+
+/* --- expired messages ------------------------------------------------------------------------ */
+
+static void note_expired(struct subscription *sub, const struct message *m, uint64_t oldest)
+{
+	struct subscriber *s = sub->subscriber;
+	uint64_t from = m->prev > sub->from ? m->prev : sub->from;
+
+	/* a marker may stand for messages that were sent while they could be */
+	if (m->expires_ms == MESSAGE_MARKER && s->base > from)
+		from = s->base;
+	if (sub->expired == NULL) {
+		sub->expired = xcalloc(1, sizeof(*sub->expired));
+		sub->expired->from = from;
+	}
+	sub->expired->to = m->seq;
+	sub->expired->oldest = oldest;
+	s->has_expired = true;
+}
+
+static void tell_expired(struct subscription *sub, const struct message *next)
+{
+	struct expired_run *run = sub->expired;
+	uint64_t oldest = run->oldest;
+	char id[ID_TEXT_MAX];
+
+	sub->expired = NULL;
+	if (oldest > run->from && oldest <= run->to)
+		oldest = next && slice_eq(message_channel(next), channel_name(sub->channel))
+				 ? next->seq
+				 : 0;
+	size_t n = id_format(id, &sub->subscriber->hub->epoch, run->from);
+	tell_gap(sub, GAP_EXPIRED, slice_make(id, n), run->to, oldest);
+	free(run);
+}
+
+void recovery_tell_expired(struct subscriber *s, const struct message *next)
+{
+	struct subscription *sub;
+
+	if (!s->has_expired)
+		return;
+	s->has_expired = false;
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
+		if (sub->expired)
+			tell_expired(sub, next);
+}
+
+/* --- beginnings ------------------------------------------------------------------------------ */
 
 /* What the log or memory said about the beginning of a channel: where this subscription really
  * starts. */
@@ -136,10 +190,11 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 
 static bool memory_covers(const struct subscription *sub)
 {
-	const struct channel *ch = sub->channel;
+	struct channel *ch = sub->channel;
+	uint32_t i;
 
 	if (sub->last)
-		return ch->is_whole || ch->recent_n >= sub->last;
+		return ch->is_whole || channel_recent_last(ch, sub->last, &i);
 	if (sub->from_oldest)
 		return ch->is_whole;
 	return subscription_cursor(sub) >= ch->covers_after;
@@ -152,9 +207,10 @@ static struct beginning beginning_in_memory(struct subscription *sub)
 
 	if (ch->recent_n)
 		b.oldest = channel_recent(ch, 0)->message->seq;
+	uint32_t i;
 	b.after = ch->covers_after;
-	if (sub->last && ch->recent_n > sub->last)
-		b.after = channel_recent(ch, ch->recent_n - sub->last - 1)->message->seq;
+	if (sub->last && channel_recent_last(ch, sub->last, &i))
+		b.after = channel_recent(ch, i)->message->seq - 1;
 	return b;
 }
 
@@ -196,6 +252,12 @@ static struct subscription *next_in_memory(struct subscriber *s)
 	return best;
 }
 
+/* The oldest message of the channel that can be had; 0: only the log knows. */
+static uint64_t oldest_in_memory(struct channel *ch)
+{
+	return ch->is_whole ? channel_recent(ch, 0)->message->seq : 0;
+}
+
 /* Merge what memory holds. True: the hub's head is reached. */
 static bool feed_from_memory(struct subscriber *s)
 {
@@ -207,6 +269,13 @@ static bool feed_from_memory(struct subscriber *s)
 	while ((sub = next_in_memory(s)) != NULL) {
 		struct recent *r = channel_recent(sub->channel, sub->next);
 
+		if (message_is_expired(r->message)) {
+			note_expired(sub, r->message, oldest_in_memory(sub->channel));
+			s->pos = r->message->seq;
+			sub->next++;
+			continue;
+		}
+		recovery_tell_expired(s, r->message);
 		s->hub->sending = r->message;
 		if (s->ops->send(s, channel_frame(sub->channel, r, s->ops)) != 0) {
 			s->is_full = true;
@@ -225,6 +294,7 @@ static bool feed_from_memory(struct subscriber *s)
 
 static void become_live(struct subscriber *s)
 {
+	recovery_tell_expired(s, NULL);
 	s->state = SUB_LIVE;
 	count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
 	if (s->ops->live)
@@ -253,12 +323,31 @@ static bool settle_from_log(struct subscriber *s, struct query *q)
 	return true;
 }
 
+/* Note it in its channel's subscription: the ranges stand in the order of the subscriptions. */
+static void note_expired_row(struct subscriber *s, const struct query *q, const struct message *m)
+{
+	struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
+	size_t i = 0;
+
+	while (!slice_eq(q->ranges[i].range.channel, message_channel(m))) {
+		i++;
+		sub = STAILQ_NEXT(sub, link);
+	}
+	note_expired(sub, m, q->ranges[i].range.oldest);
+}
+
 static void feed_from_log(struct subscriber *s, struct query *q)
 {
-	size_t i;
+	int64_t n = 0;
 
-	for (i = 0; i < q->row_n; i++) {
+	for (size_t i = 0; i < q->row_n; i++) {
 		struct message *m = q->rows[i];
+		if (message_is_expired(m)) {
+			note_expired_row(s, q, m);
+			s->pos = m->seq;
+			continue;
+		}
+		recovery_tell_expired(s, m);
 		struct frame *f = s->ops->encode(m, &s->hub->epoch);
 
 		s->hub->sending = m;
@@ -270,11 +359,12 @@ static void feed_from_log(struct subscriber *s, struct query *q)
 			break;
 		}
 		s->pos = m->seq;
+		n++;
 	}
 	if (!s->is_full)
 		s->pos = q->reached;
-	count_add(s->hub->counters, COUNTER_ENCODED, (int64_t)i);
-	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, (int64_t)i);
+	count_add(s->hub->counters, COUNTER_ENCODED, n);
+	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, n);
 }
 
 static void rows_came(struct query *q)
@@ -407,6 +497,14 @@ static void take_back(struct subscriber *s, uint64_t next)
 	STAILQ_FOREACH (sub, &s->subscriptions, link)
 		if (dropped && dropped <= sub->gone)
 			sub->gone = 0;
+	/* What was not told yet is found again; only of a run that began before is the beginning
+	 * kept. */
+	STAILQ_FOREACH (sub, &s->subscriptions, link) {
+		if (sub->expired && s->pos <= sub->expired->from) {
+			free(sub->expired);
+			sub->expired = NULL;
+		}
+	}
 }
 
 static enum slow_policy policy_of(const struct subscriber *s)
@@ -435,6 +533,7 @@ void recovery_fall_behind(struct subscriber *s, uint64_t seq)
 	/* The gap is told when there is room: as one, however long that takes. */
 	s->is_skipping = policy == SLOW_SKIP;
 	take_back(s, seq);
+	s->base = s->pos;
 	s->state = SUB_CATCHING_UP;
 	s->is_full = true;
 	count_inc(s->hub->counters, counters[policy]);
@@ -463,4 +562,14 @@ void recovery_restart(struct subscriber *s, uint64_t from)
 	if (s->state != SUB_CATCHING_UP)
 		count_inc(s->hub->counters, COUNTER_CATCHING_UP);
 	s->state = SUB_CATCHING_UP;
+	s->base = s->pos;
+}
+
+void recovery_detour(struct subscriber *s, uint64_t seq)
+{
+	assert(s->state == SUB_LIVE);
+	s->pos = s->base = seq - 1;
+	s->state = SUB_CATCHING_UP;
+	count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+	wait_on(s, &s->hub->ahead);
 }

@@ -19,6 +19,11 @@ void recovery_fall_behind(struct subscriber *s, uint64_t seq);
  * own; for that the queue is taken back, so that what is queued is always in log order, and one
  * number says what a later rewind dropped. */
 void recovery_restart(struct subscriber *s, uint64_t from);
+/* A message that a live subscriber would get has expired: its channels are looked at again at the
+ * end of this delivery, where runs of such messages are told as one gap. */
+void recovery_detour(struct subscriber *s, uint64_t seq);
+/* Tell the expired runs that are due, before `next` is sent (NULL: nothing is). */
+void recovery_tell_expired(struct subscriber *s, const struct message *next);
 /* Forget what is under way: the subscriptions changed, or the subscriber goes. */
 void recovery_cancel(struct subscriber *s);
 /* Step everybody on the list; they may come to stand on it again. */

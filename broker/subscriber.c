@@ -22,7 +22,7 @@
 
 const char *gap_reason_name(enum gap_reason r)
 {
-	static const char *const names[] = {"epoch", "retention", "invalid", "skipped"};
+	static const char *const names[] = {"epoch", "retention", "invalid", "skipped", "expired"};
 
 	assert(r < ARRAY_LEN(names));
 	return names[r];
@@ -38,6 +38,7 @@ static void subscription_free(struct subscription *sub)
 {
 	channel_detach(sub);
 	free(sub->gap_from);
+	free(sub->expired);
 	free(sub);
 }
 
@@ -262,6 +263,12 @@ void subscriber_drained(struct subscriber *s)
 	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
 	s->is_full = false;
 	recovery_step(s);
+}
+
+void subscriber_settle(struct subscriber *s)
+{
+	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
+	recovery_tell_expired(s, NULL);
 }
 
 uint64_t subscriber_position(const struct subscriber *s)

@@ -37,7 +37,7 @@ struct subscription;
 
 TAILQ_HEAD(subscriber_waiters, subscriber);
 
-enum gap_reason { GAP_EPOCH, GAP_RETENTION, GAP_INVALID, GAP_SKIPPED };
+enum gap_reason { GAP_EPOCH, GAP_RETENTION, GAP_INVALID, GAP_SKIPPED, GAP_EXPIRED };
 const char *gap_reason_name(enum gap_reason r);
 
 /* What a client is told about messages it can not have. */
@@ -85,10 +85,13 @@ struct subscriber {
 	bool is_full;     /* send() said -ENOBUFS: wait for subscriber_drained() */
 	bool is_skipping; /* fell behind, and goes on with the newest once it has room */
 	bool is_waiting;  /* on a list: of a channel being warmed, or of the hub's retries */
+	bool has_expired; /* a subscription has an expired run to tell */
 	uint32_t channel_n;
+	uint64_t name; /* of its session, for message.except; 0: none */
 	struct hub *hub;
 	const struct subscriber_ops *ops;
 	uint64_t pos;            /* while CATCHING_UP */
+	uint64_t base;           /* where this CATCHING_UP began */
 	uint64_t not_before;     /* wait until the hub's head is here: what was acknowledged before
 				    counts as past */
 	struct query *query;     /* under way */
@@ -149,6 +152,8 @@ bool subscriber_has(const struct subscriber *s, struct slice channel);
 bool subscriber_take_owed(struct subscriber *s, struct slice *ret_channel);
 /* The client has room again: go on feeding. */
 void subscriber_drained(struct subscriber *s);
+/* Tell the gaps that wait for the next message: before a client is given its position. */
+void subscriber_settle(struct subscriber *s);
 /* The position up to which everything has been handed to send(). */
 uint64_t subscriber_position(const struct subscriber *s);
 /* Call fn for each channel. */

@@ -7,11 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "cli/backoff.h"
 #include "cli/call.h"
 #include "cli/field.h"
 #include "cli/query.h"
@@ -22,6 +25,8 @@
 #define TRIES_MAX    10
 #define RETRY_MS     1000
 #define RETRY_CAP_MS 30000
+#define AWAY_MS      600000 /* a server that comes back later is another story */
+#define AWAY_CAP_MS  5000
 
 void pub_path(const struct pub_options *opt, const char *channel, struct buf *out)
 {
@@ -30,35 +35,91 @@ void pub_path(const struct pub_options *opt, const char *channel, struct buf *ou
 	query_add(out, "channel", slice_str(channel));
 	if (opt->ephemeral)
 		query_add(out, "ephemeral", SLICE("1"));
+	if (opt->expect)
+		query_add(out, "expect", slice_str(opt->expect));
+	if (opt->ttl_ms == OPTION_UNSET)
+		return;
+	char ttl[32];
+	snprintf(ttl, sizeof(ttl), "%llu.%03u", (unsigned long long)(opt->ttl_ms / 1000),
+		 (unsigned)(opt->ttl_ms % 1000));
+	query_add(out, "ttl", slice_str(ttl));
 }
 
-/* Only what surely stored nothing may be sent again. */
-static bool may_retry(const struct http_reply *reply)
+/* What surely stored nothing. */
+static bool is_put_off(const struct http_reply *reply)
 {
 	return reply->result == HTTP_ANSWERED && (reply->status == 503 || reply->status == 429);
 }
 
-int pub_post(struct cli *cli, const struct http_request *request, struct http_reply *ret_reply)
+static bool is_lost(const struct http_reply *reply)
 {
-	for (unsigned tries = 1;; tries++) {
-		struct buf text;
-		uint64_t wait;
+	return reply->result == HTTP_LOST || reply->result == HTTP_STALLED;
+}
 
+/* Nobody knows what became of it, or nobody was there: the server may be starting again. */
+static bool may_repeat(const struct pub_try *t, const struct http_reply *reply)
+{
+	if (reply->result == HTTP_UNREACHABLE)
+		return t->was_up;
+	return t->is_repeatable && is_lost(reply);
+}
+
+/* Wait for a server that is away. False: long enough. */
+static bool wait_for_server(struct backoff *backoff, const struct http_reply *reply,
+			    uint64_t since_ms)
+{
+	uint64_t wait;
+
+	if (stop_asked() || clock_mono_ms() >= since_ms + AWAY_MS)
+		return false;
+	if (backoff->tries == 0)
+		say("the server is away (%s); trying again until it is back", reply->reason);
+	wait = backoff_next(backoff, 0, randombytes_random());
+	stop_wait(wait > AWAY_CAP_MS ? AWAY_CAP_MS : wait);
+	return true;
+}
+
+/* Wait as long as an overloaded server asks for. */
+static void wait_put_off(const struct http_reply *reply, unsigned tries)
+{
+	uint64_t wait = reply->retry_after_ms ? reply->retry_after_ms : RETRY_MS;
+	struct buf text;
+
+	if (wait > RETRY_CAP_MS)
+		wait = RETRY_CAP_MS;
+	buf_init(&text, 0);
+	http_refusal(reply, &text);
+	say("%.*s; trying again in %u s (%u of %u)", SLICE_ARG(buf_slice(&text)),
+	    (unsigned)((wait + 999) / 1000), tries, TRIES_MAX - 1);
+	buf_fini(&text);
+	stop_wait(wait);
+}
+
+int pub_post(struct cli *cli, const struct http_request *request, struct pub_try *t,
+	     struct http_reply *ret_reply)
+{
+	struct backoff backoff = {0};
+	uint64_t since_ms = clock_mono_ms();
+	unsigned put_off = 0;
+
+	for (;;) {
 		http_perform(&cli->http, request, ret_reply);
 		if (ret_reply->result == HTTP_ANSWERED && ret_reply->status == 200)
 			return CLI_OK;
-		if (!may_retry(ret_reply) || tries == TRIES_MAX || stop_asked())
-			return call_failed(cli, ret_reply);
-		wait = ret_reply->retry_after_ms ? ret_reply->retry_after_ms : RETRY_MS;
-		if (wait > RETRY_CAP_MS)
-			wait = RETRY_CAP_MS;
-		buf_init(&text, 0);
-		http_refusal(ret_reply, &text);
-		say("%.*s; trying again in %u s (%u of %u)", SLICE_ARG(buf_slice(&text)),
-		    (unsigned)((wait + 999) / 1000), tries, TRIES_MAX - 1);
-		buf_fini(&text);
+		if (ret_reply->result == HTTP_ANSWERED && ret_reply->status == t->quiet_status)
+			return CLI_REFUSED;
+		t->may_be_stored |= is_lost(ret_reply);
+		t->was_up |= t->is_repeatable && ret_reply->result != HTTP_UNREACHABLE;
+		if (may_repeat(t, ret_reply)) {
+			if (!wait_for_server(&backoff, ret_reply, since_ms))
+				return call_failed(cli, ret_reply);
+		} else {
+			if (!is_put_off(ret_reply) || ++put_off == TRIES_MAX || stop_asked())
+				return call_failed(cli, ret_reply);
+			wait_put_off(ret_reply, put_off);
+		}
+		t->is_repeated = true;
 		http_reply_fini(ret_reply);
-		stop_wait(wait);
 	}
 }
 
@@ -66,23 +127,29 @@ int pub_post(struct cli *cli, const struct http_request *request, struct http_re
 static int publish_one(struct cli *cli, struct slice payload, const char *content_type)
 {
 	const struct pub_options *opt = cli->options;
+	struct pub_try t = {.is_repeatable = opt->key != NULL};
 	struct http_reply reply;
-	struct buf path;
+	struct buf path, key;
 	int rc;
 
 	pub_path(opt, cli->argv[0], &path);
+	buf_init(&key, 0);
+	buf_addf(&key, "Idempotency-Key: %s", opt->key ? opt->key : "");
+	buf_add_char(&key, '\0');
 	rc = pub_post(cli,
 		      &(struct http_request){.method = "POST",
 					     .path = buf_slice(&path),
 					     .body = payload,
-					     .content_type = content_type},
-		      &reply);
+					     .content_type = content_type,
+					     .headers = {opt->key ? key.p : NULL}},
+		      &t, &reply);
 	if (rc == CLI_OK && opt->json)
 		call_print_json(buf_slice(&reply.body));
 	else if (rc == CLI_OK)
 		printf("%s\n", field_show(buf_slice(&reply.body), "id"));
-	else if (reply.result == HTTP_LOST || reply.result == HTTP_STALLED)
+	else if (t.may_be_stored)
 		say_more("The message may have been stored or not; `holdfast history` tells.");
+	buf_fini(&key);
 	buf_fini(&path);
 	http_reply_fini(&reply);
 	return rc;
@@ -138,10 +205,32 @@ static int publish_file(struct cli *cli, const char *name)
 	return rc;
 }
 
+/* Options that need one another, or exclude one another. */
+static int check(const struct cli *cli)
+{
+	const struct pub_options *opt = cli->options;
+	bool is_stream = !opt->file && cli->argc > 1 && strcmp(cli->argv[1], "-") == 0;
+
+	if (is_stream && (opt->key || opt->expect))
+		say("--%s is for one message, not for lines; --producer is for them",
+		    opt->key ? "key" : "expect");
+	else if (!is_stream && opt->producer)
+		say("--producer is for the lines of standard input; --key is for one message");
+	else if (opt->key && (!*opt->key || strpbrk(opt->key, "\r\n")))
+		say("--key needs a word on one line");
+	else if (opt->producer && (!*opt->producer || strpbrk(opt->producer, "\r\n")))
+		say("--producer needs a name on one line");
+	else
+		return CLI_OK;
+	return CLI_USAGE;
+}
+
 static int run(struct cli *cli)
 {
 	const struct pub_options *opt = cli->options;
 
+	if (check(cli) != CLI_OK)
+		return CLI_USAGE;
 	if (opt->file && cli->argc > 1) {
 		say("give a message or --file, not both");
 		return CLI_USAGE;
@@ -180,6 +269,35 @@ static const struct option_def options[] = {
 		.help = "for those who listen now; not stored",
 	},
 	{
+		.name = "key",
+		.kind = OPTION_TEXT,
+		.offset = offsetof(struct pub_options, key),
+		.arg = "KEY",
+		.help = "store it once, however often it is published with this key",
+	},
+	{
+		.name = "ttl",
+		.kind = OPTION_SECONDS,
+		.offset = offsetof(struct pub_options, ttl_ms),
+		.arg = "S",
+		.help = "not delivered any more after S seconds",
+		.def = OPTION_UNSET,
+	},
+	{
+		.name = "expect",
+		.kind = OPTION_TEXT,
+		.offset = offsetof(struct pub_options, expect),
+		.arg = "ID",
+		.help = "only if this is the channel's newest message (none: it never had one)",
+	},
+	{
+		.name = "producer",
+		.kind = OPTION_TEXT,
+		.offset = offsetof(struct pub_options, producer),
+		.arg = "ID",
+		.help = "with -: the name to number batches under; default: a random one",
+	},
+	{
 		.name = "json",
 		.kind = OPTION_FLAG,
 		.offset = offsetof(struct pub_options, json),
@@ -197,8 +315,10 @@ const struct command command_pub = {
 		   "they come\n"
 		   "slowly, in batches when they come fast, always in order. A summary ends on "
 		   "stderr.\n"
-		   "An overloaded server is asked again up to 9 times. What may have been stored "
-		   "is never\n"
+		   "An overloaded server is asked again up to 9 times. Lines are numbered, so that "
+		   "what was\n"
+		   "not answered is sent again and stored once, as it is with --key; without them "
+		   "it is not\n"
 		   "sent twice.\n"
 		   "\n"
 		   "Examples:\n"

@@ -9,9 +9,17 @@
  * megabyte keeps the writer thread of the server busy enough for the pause between two batches not
  * to matter.
  *
+ * Batches are numbered under a producer's name (docs/protocol.md, Publishing), so that one whose
+ * answer is missing is sent again until it is answered, and stored once: a server that is killed
+ * and started again in the middle loses nothing and repeats nothing. The first number is the time.
+ * It is beyond any that an earlier run under the same name has used, so the server that remembers
+ * such a run refuses it (producer_gap) and says which one it expects. A first try that is called a
+ * duplicate all the same means that somebody else uses the name.
+ *
  * SIGINT: lines that are complete go out, then the summary; a second one kills.
  */
 #include <poll.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,7 +46,9 @@ struct stream {
 	struct lines lines;
 	int stop_fd;
 	size_t batch_bytes;
-	uint64_t acked; /* messages */
+	char producer[300]; /* header; empty: ephemeral lines are not numbered */
+	uint64_t seq;       /* of the next batch */
+	uint64_t acked;     /* messages */
 	char last_id[128];
 	uint64_t start_ms; /* of the first batch */
 	uint64_t shown_ms; /* when progress was shown last */
@@ -118,9 +128,8 @@ static void take_receipt(struct stream *s, struct slice receipt, size_t lines_n)
 	}
 }
 
-static void report_failure(const struct stream *s, const struct http_reply *reply, size_t lines_n)
+static void report_failure(const struct stream *s, bool is_unknown, size_t lines_n)
 {
-	bool is_unknown = reply->result == HTTP_LOST || reply->result == HTTP_STALLED;
 	unsigned long long first = s->acked + 1, last = s->acked + lines_n;
 
 	if (lines_n == 1)
@@ -132,9 +141,68 @@ static void report_failure(const struct stream *s, const struct http_reply *repl
 				    : "were not stored");
 }
 
-static int send_batch(struct stream *s, const struct buf *path)
+static int post_numbered(struct stream *s, const struct buf *path, const struct buf *body,
+			 struct pub_try *t, struct http_reply *ret_reply)
+{
+	bool is_numbered = s->producer[0] != '\0';
+	char seq[64];
+
+	snprintf(seq, sizeof(seq), "Producer-Seq: %llu", (unsigned long long)s->seq);
+	*t = (struct pub_try){
+		.is_repeatable = is_numbered,
+		.was_up = true,
+		.quiet_status = is_numbered && s->acked == 0 ? 409 : 0,
+	};
+	return pub_post(s->cli,
+			&(struct http_request){.method = "POST",
+					       .path = buf_slice(path),
+					       .body = buf_slice(body),
+					       .content_type = s->opt->type,
+					       .headers = {is_numbered ? s->producer : NULL, seq}},
+			t, ret_reply);
+}
+
+/* The number that a refused first batch should have had; 0: it was refused for something else. */
+static uint64_t expected_seq(const struct http_reply *reply)
+{
+	struct slice body = buf_slice(&reply->body);
+
+	if (reply->result != HTTP_ANSWERED || reply->status != 409 || !json_is_valid(body, NULL))
+		return 0;
+	return field_u64(field_tree(body, "error"), "expected", 0);
+}
+
+static int post_batch(struct stream *s, const struct buf *path, const struct buf *body,
+		      size_t lines_n)
 {
 	struct http_reply reply;
+	struct pub_try t;
+
+	int rc = post_numbered(s, path, body, &t, &reply);
+	uint64_t expected = t.quiet_status ? expected_seq(&reply) : 0;
+	if (expected) {
+		http_reply_fini(&reply);
+		s->seq = expected;
+		rc = post_numbered(s, path, body, &t, &reply);
+	}
+	if (rc != CLI_OK && reply.result == HTTP_ANSWERED && reply.status == t.quiet_status)
+		rc = call_failed(s->cli, &reply);
+	if (rc == CLI_OK && !t.is_repeated && json_is_valid(buf_slice(&reply.body), NULL) &&
+	    field_is_true(buf_slice(&reply.body), "duplicate")) {
+		say("somebody else publishes under the same name (%s)", s->producer);
+		rc = CLI_REFUSED;
+	}
+	if (rc == CLI_OK)
+		take_receipt(s, buf_slice(&reply.body), lines_n);
+	else
+		report_failure(s, t.may_be_stored, lines_n);
+	s->seq++;
+	http_reply_fini(&reply);
+	return rc;
+}
+
+static int send_batch(struct stream *s, const struct buf *path)
+{
 	size_t lines_n;
 	struct slice batch = lines_batch(&s->lines, s->batch_bytes, BATCH_LINES, &lines_n);
 	struct buf body;
@@ -148,18 +216,8 @@ static int send_batch(struct stream *s, const struct buf *path)
 	lines_drop(&s->lines, batch.n);
 	if (!s->start_ms)
 		s->start_ms = s->shown_ms = clock_mono_ms();
-	rc = pub_post(s->cli,
-		      &(struct http_request){.method = "POST",
-					     .path = buf_slice(path),
-					     .body = buf_slice(&body),
-					     .content_type = s->opt->type},
-		      &reply);
-	if (rc == CLI_OK)
-		take_receipt(s, buf_slice(&reply.body), lines_n);
-	else
-		report_failure(s, &reply, lines_n);
+	rc = post_batch(s, path, &body, lines_n);
 	show_progress(s);
-	http_reply_fini(&reply);
 	buf_fini(&body);
 	return rc;
 }
@@ -212,6 +270,20 @@ static void print_summary(const struct stream *s, int rc)
 	    s->last_id[0] ? ", last id " : "", s->last_id);
 }
 
+static void choose_producer(struct stream *s)
+{
+	unsigned char random[8];
+	char hex[2 * sizeof(random) + 1];
+
+	if (s->opt->ephemeral)
+		return;
+	randombytes_buf(random, sizeof(random));
+	sodium_bin2hex(hex, sizeof(hex), random, sizeof(random));
+	snprintf(s->producer, sizeof(s->producer), "Producer-Id: %s%s",
+		 s->opt->producer ? "" : "pub-", s->opt->producer ? s->opt->producer : hex);
+	s->seq = (uint64_t)clock_wall_ms();
+}
+
 int pub_stream(struct cli *cli)
 {
 	struct stream s = {.cli = cli, .opt = cli->options};
@@ -221,6 +293,7 @@ int pub_stream(struct cli *cli)
 	rc = ask_limits(&s);
 	if (rc != CLI_OK)
 		return rc;
+	choose_producer(&s);
 	s.stop_fd = stop_open();
 	lines_init(&s.lines, STDIN_FILENO, 4 * s.batch_bytes);
 	cli->http.watch = (struct http_watch){.fds = watch_fds, .turn = watch_turn, .arg = &s};

@@ -212,7 +212,9 @@ static bool on_gap(struct sub *s, const struct event *e, struct slice json)
 		say("%.*s", SLICE_ARG(buf_slice(&text)));
 		buf_fini(&text);
 	}
-	return s->opt->fail_on_gap ? end_with(s, CLI_GAP) : !s->is_over;
+	/* what expired was not meant to be had any more */
+	bool is_failure = s->opt->fail_on_gap && !slice_eq_str(e->reason, "expired");
+	return is_failure ? end_with(s, CLI_GAP) : !s->is_over;
 }
 
 /* Who comes, goes and is there; only for those who asked. */

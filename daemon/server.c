@@ -57,6 +57,8 @@ static int open_history(struct server *s, struct problem *problem)
 		.worker_lag = (unsigned)c->worker_lag,
 		.ack_positions = c->ack_positions,
 		.ack_expiry_ms = c->ack_expiry_ms,
+		.key_window_ms = c->key_window_ms,
+		.key_memory = c->key_memory,
 	};
 
 	return history_open(&h, &s->history, problem);

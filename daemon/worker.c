@@ -62,6 +62,7 @@ static struct gateway_config gateway_config_of(const struct config *c)
 		.ack_wait_ms = c->ack_wait_ms,
 		.ack_wait_min_ms = c->ack_wait_min_ms,
 		.lag_max = c->lag_count,
+		.key_window_ms = c->key_window_ms,
 		.ws_origins = c->ws_origins,
 		.log_sessions = c->log_sessions,
 		.ws =

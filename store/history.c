@@ -33,10 +33,28 @@ struct append *append_new(size_t n)
 	return a;
 }
 
+void append_set_terms(struct append *a, const struct append_terms *terms)
+{
+	struct append_terms *t = xcalloc(1, sizeof(*t) + terms->key.n + terms->producer.n);
+	char *bytes = (char *)(t + 1);
+
+	*t = *terms;
+	if (terms->key.n > 0)
+		memcpy(bytes, terms->key.p, terms->key.n);
+	t->key.p = bytes;
+	bytes += terms->key.n;
+	if (terms->producer.n > 0)
+		memcpy(bytes, terms->producer.p, terms->producer.n);
+	t->producer.p = bytes;
+	free(a->terms);
+	a->terms = t;
+}
+
 void append_free(struct append *a)
 {
 	if (a == NULL)
 		return;
+	free(a->terms);
 	for (size_t i = 0; i < a->n; i++)
 		message_unref(a->messages[i]);
 	free(a);
@@ -136,6 +154,7 @@ static int open_shelf(struct history *h, enum place place, const char *name, uin
 		.first_seq = first_seq,
 		.create = true,
 		.adopt = h->cfg.adopt,
+		.dedup_max = h->cfg.key_memory,
 		.cancel = &h->is_closing,
 		.ack_max = h->cfg.ack_positions,
 	};
@@ -238,6 +257,7 @@ static void history_free(struct history *h)
 	free(w->rows[PLACE_MAIN]);
 	free(w->rows[PLACE_SIDE]);
 	free(w->head_pool);
+	dedup_fini(&w->dedup);
 	free(w->letters);
 	ack_round_fini(&w->acks);
 	free(h->readers);
@@ -403,6 +423,8 @@ static size_t append_size(const struct append *a)
 {
 	size_t bytes = sizeof(*a);
 
+	if (a->terms != NULL)
+		bytes += sizeof(*a->terms) + a->terms->key.n + a->terms->producer.n;
 	for (size_t i = 0; i < a->n; i++)
 		bytes += message_size(a->messages[i]);
 	return bytes;

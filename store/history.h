@@ -29,6 +29,7 @@
 #include "base/problem.h"
 #include "store/ack.h"
 #include "store/store.h"
+#include "store/terms.h"
 
 struct history;
 
@@ -41,6 +42,8 @@ struct history_config {
 	size_t append_queue_bytes;          /* more than this waiting: -EAGAIN */
 	size_t query_queue;                 /* more queries than this waiting: -EAGAIN */
 	size_t batch_messages;              /* at most this many messages in one commit */
+	uint64_t key_window_ms; /* a publish is remembered by key or producer for so long */
+	size_t key_memory;      /* … and so many of them in memory at most */
 	unsigned worker_lag; /* batches a worker may be behind before the log thread waits for it */
 	uint64_t ack_positions; /* positions of durable subscribers at most */
 	uint64_t ack_expiry_ms; /* forget those that were not heard of for so long; 0: never */
@@ -57,14 +60,23 @@ struct append {
 	void (*done)(struct append *);
 	void *owner; /* the worker's; set to NULL when the owner died meanwhile */
 	uint64_t born_us;
-	size_t bytes; /* private */
-	/* answer: 0, or a negative errno of the store (-ENOSPC, -EIO, …) */
+	size_t bytes;               /* private */
+	struct append_terms *terms; /* owned; NULL: none. See append_set_terms() */
+	/* answer: 0, or a negative errno of the store (-ENOSPC, -EIO, …); with 0 the outcome. Of
+	 * anything but APPEND_STORED the messages are not in the batch and have no number. */
 	int error;
+	enum append_outcome outcome;
+	enum durability durability; /* of what is stored: the weakest of its messages */
+	uint64_t first;             /* seq of its first message; 0: ephemeral, or no longer known */
+	uint64_t stored_n;          /* messages */
+	uint64_t told;
 	size_t n;
 	struct message *messages[]; /* given: drafts; back: sealed, numbered */
 };
 
 struct append *append_new(size_t n);
+/* Give it terms (copied). */
+void append_set_terms(struct append *a, const struct append_terms *terms);
 /* Drops the references on the messages. */
 void append_free(struct append *a);
 

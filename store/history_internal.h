@@ -16,15 +16,8 @@
 
 #include "base/counters.h"
 #include "base/map.h"
+#include "store/dedup.h"
 #include "store/history.h"
-
-/* The two places where messages are kept. */
-enum place {
-	PLACE_MAIN, /* the configured engine */
-	PLACE_SIDE, /* memory, for namespaces with durability memory; absent when the main one is
-		       memory */
-	PLACE_COUNT
-};
 
 struct shelf {
 	const struct store_engine *engine;
@@ -105,6 +98,8 @@ struct writer {
 	struct round_head *heads; /* map by channel name; keys are in the messages */
 	struct round_head *head_pool;
 	size_t head_n;
+	int main_error; /* not 0: the main store failed, nothing more goes into it this round */
+	struct dedup dedup;
 	struct batch_letter **letters; /* one slot per worker */
 	/* housekeeping */
 	bool may_trim;       /* something was appended, or the last step left something */
@@ -172,5 +167,7 @@ uint64_t ack_sweep_at(const struct history *h);
 int ack_forget_step(struct history *h, struct store_task *t);
 /* Where are messages of this durability kept? Not for ephemeral ones. */
 enum place history_place(const struct history *h, enum durability d);
+/* Does it have something for the main store? */
+bool append_has_main(const struct history *h, const struct append *a);
 
 #endif

@@ -27,6 +27,8 @@
 #include "base/xalloc.h"
 #include "store/engines.h"
 #include "store/memory_ack.h"
+#include "store/memory_dedup.h"
+#include "store/memory_expiry.h"
 #include "store/merge.h"
 
 #define STORE_MAGIC   0x4d454d31u
@@ -40,6 +42,7 @@ struct item {
 	TAILQ_ENTRY(item) in_ns;
 	struct mem_channel *channel;
 	struct message *m;
+	struct expiry_entry expiry;
 };
 TAILQ_HEAD(item_list, item);
 
@@ -84,6 +87,8 @@ struct store {
 	struct store_ack *const *staged; /* the log thread's: for the next append */
 	size_t staged_n;
 	struct epoch epoch;
+	struct expiry expiry;
+	struct mem_dedup dedup; /* the log thread's, without the lock */
 };
 
 struct mem_cursor {
@@ -192,6 +197,7 @@ static void remove_oldest(struct store *s, struct mem_channel *c)
 	c->floor = it->m->seq;
 	ns->bytes -= it->m->payload_n;
 	TAILQ_REMOVE(&ns->items, it, in_ns);
+	expiry_remove(&s->expiry, &it->expiry);
 	message_unref(it->m);
 	free(it);
 	channel_mark_over(s, c);
@@ -238,6 +244,7 @@ static int memory_open(const struct store_config *cfg, struct store **ret, struc
 	mem_acks_init(&s->acks, cfg->ack_max);
 	s->unknown_floor = cfg->first_seq > 1 ? cfg->first_seq - 1 : 0;
 	epoch_make(&s->epoch);
+	mem_dedup_init(&s->dedup, cfg->dedup_max);
 	*ret = s;
 	return 0;
 }
@@ -259,6 +266,8 @@ static void memory_close(struct store *s)
 	}
 	mem_acks_fini(&s->acks);
 	free(s->ns);
+	mem_dedup_fini(&s->dedup);
+	expiry_fini(&s->expiry);
 	pthread_rwlock_destroy(&s->lock);
 	s->magic = 0;
 	free(s);
@@ -297,6 +306,8 @@ static void append_one(struct store *s, struct message *m)
 		ring_grow(c);
 	it->channel = c;
 	it->m = message_ref(m);
+	if (m->expires_ms != 0)
+		expiry_add(&s->expiry, &it->expiry, m->expires_ms);
 	c->ring[(c->first + c->n++) & (c->room - 1)] = it;
 	c->bytes += m->payload_n;
 	c->head = m->seq;
@@ -321,7 +332,28 @@ static int memory_append(struct store *s, struct message *const *batch, size_t n
 		append_one(s, batch[i]);
 	}
 	pthread_rwlock_unlock(&s->lock);
+	mem_dedup_write(&s->dedup);
 	return 0;
+}
+
+static int memory_find_key(struct store *s, struct slice channel, struct slice key,
+			   struct dedup_row *ret)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	return mem_dedup_find_key(&s->dedup, channel, key, ret);
+}
+
+static int memory_find_producer(struct store *s, struct slice producer, struct dedup_row *ret)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	return mem_dedup_find_producer(&s->dedup, producer, ret);
+}
+
+static void memory_stage(struct store *s, const struct dedup_record *records, size_t n)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	s->dedup.staged = records;
+	s->dedup.staged_n = n;
 }
 
 static int memory_head(struct store *s, struct slice channel, uint64_t *ret_seq)
@@ -348,6 +380,35 @@ static struct item *expired(const struct store *s, size_t i, int64_t now_ms)
 	return NULL;
 }
 
+/* Put a marker in the place of what expired first, if its time is over. */
+static bool expire_one(struct store *s, int64_t now_ms)
+{
+	struct expiry_entry *first = expiry_first(&s->expiry);
+
+	if (first == NULL || first->at_ms > now_ms)
+		return false;
+	struct item *it = container_of(first, struct item, expiry);
+	struct message *m = it->m;
+	struct message *marker = message_new(&(struct message_spec){
+		.channel = message_channel(m),
+		.kind = MESSAGE_BINARY,
+		.durability = (enum durability)m->durability,
+	});
+	if (marker == NULL)
+		return false; /* no memory for it now: the message stays, and is not delivered */
+	marker->seq = m->seq;
+	marker->prev = m->prev;
+	marker->ts_ms = m->ts_ms;
+	marker->expires_ms = MESSAGE_MARKER;
+	marker->born_us = 0;
+	expiry_remove(&s->expiry, first);
+	it->channel->bytes -= m->payload_n;
+	s->ns[it->channel->ns].bytes -= m->payload_n;
+	message_unref(m);
+	it->m = marker;
+	return true;
+}
+
 static int memory_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n)
 {
 	struct mem_channel *c;
@@ -366,9 +427,14 @@ static int memory_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *
 			n++;
 		}
 	}
+	size_t expired = 0;
+	while (expired < row_max && expire_one(s, now_ms))
+		expired++;
 	pthread_rwlock_unlock(&s->lock);
-	*ret_n = n;
-	return n == row_max ? 1 : 0;
+	bool more = mem_dedup_forget(&s->dedup, now_ms, row_max);
+	more |= n == row_max || expired == row_max;
+	*ret_n = n + expired;
+	return more ? 1 : 0;
 }
 
 static int memory_purge(struct store *s, struct slice channel, uint64_t upto, size_t row_max,
@@ -493,6 +559,21 @@ static size_t first_after(const struct mem_channel *c, uint64_t after)
 	return low;
 }
 
+/* Index of the first of the newest n messages ≤ upto that have not expired; of the first beyond
+ * upto when there are none. */
+static size_t find_last(const struct mem_channel *c, uint64_t upto, uint32_t n)
+{
+	size_t end = first_after(c, upto), found = end;
+
+	for (size_t i = end; i > 0 && n > 0; i--) {
+		if (message_is_expired(channel_item(c, i - 1)->m))
+			continue;
+		found = i - 1;
+		n--;
+	}
+	return found;
+}
+
 /* Answer the range's questions and put a cursor at its first row ≤ upto; false when there is none.
  */
 static bool range_start(const struct store *s, struct store_range *range, uint64_t upto,
@@ -510,9 +591,10 @@ static bool range_start(const struct store *s, struct store_range *range, uint64
 	}
 	cur->channel = c;
 	if (range->last != 0) {
-		size_t end = first_after(c, upto);
-		cur->i = end > range->last ? end - range->last : 0;
-		range->after = end > 0 ? channel_item(c, cur->i)->m->seq - 1 : upto;
+		cur->i = find_last(c, upto, range->last);
+		range->after = cur->i < c->n && channel_item(c, cur->i)->m->seq <= upto
+				       ? channel_item(c, cur->i)->m->seq - 1
+				       : upto;
 	} else {
 		cur->i = first_after(c, range->after);
 	}
@@ -738,6 +820,12 @@ const struct store_engine memory_engine = {
 			.standing = memory_ack_standing,
 			.list = memory_ack_list,
 			.behind = memory_ack_behind,
+		},
+	.dedup =
+		{
+			.find_key = memory_find_key,
+			.find_producer = memory_find_producer,
+			.stage = memory_stage,
 		},
 	.origin = memory_origin,
 	.reserve = memory_reserve,

@@ -8,12 +8,15 @@
  * the time. Before a number is used it is covered by a reservation on the medium (RESERVE_BLOCK at
  * a time), unless its message is synced itself: so no number is ever used twice, even when the
  *     machine loses what was only written, or the message was only ever in memory.
- *  3. Commit: one transaction in the main store, acknowledged positions included (ack.c), then the
- * memory store, which cannot fail. When the commit fails because of the disk, the appends with
- * something for it are answered with the error; the others stay where they are in the order. When
- * it fails because of one of the appends, they are done again one by one. Numbers of failed
- * attempts are skipped, never used again: after a crash a failed commit may turn out to have
- * reached the disk.
+ *     Before it is numbered an append is judged: a repetition, a hole in its producer's numbers
+ *     (dedup.c), or a head that is not the expected one. Such an append takes no number.
+ *  3. Commit: one transaction in the main store, acknowledged positions included
+ *     (ack.c), then the memory store, which cannot fail. When the
+ *     commit fails because of the disk, the round is judged and numbered again without it: appends
+ *     with something for the disk are answered with the error, the others stay where they are in
+ *     the order. When it fails because of one of the appends, they are done again one by one.
+ *     Numbers of failed attempts are skipped, never used again: after a crash a failed commit may
+ *     turn out to have reached the disk.
  *  4. Announce: one batch for all workers; each letter carries its worker's receipts. Then wait for
  *     workers that are too far behind: what is announced is memory.
  *
@@ -61,7 +64,6 @@ static void round_take(struct history *h)
 			w->round = xrealloc(w->round, w->round_room * sizeof(*w->round));
 		}
 		w->round[w->round_n++] = a;
-		a->error = 0;
 		messages += a->n;
 		bytes += a->bytes;
 	}
@@ -116,12 +118,13 @@ static int cover_next(struct history *h, enum durability d)
 	return rc;
 }
 
-static int number_message(struct history *h, struct message *m)
+static int number_message(struct history *h, struct message *m, uint64_t ttl_ms)
 {
 	struct writer *w = &h->writer;
 	int rc;
 
 	m->ts_ms = w->ts_ms;
+	m->expires_ms = ttl_ms != 0 ? w->ts_ms + (int64_t)ttl_ms : 0;
 	m->seq = m->prev = 0;
 	if (m->durability == DURABILITY_EPHEMERAL)
 		return 0;
@@ -141,18 +144,68 @@ static int number_message(struct history *h, struct message *m)
 	return 0;
 }
 
-/* All messages of the append, or none: then it carries the error. */
+/* Is the channel's head what the publisher expects? Return 0 and set the outcome, or errno. */
+static int check_head(struct history *h, struct append *a)
+{
+	const struct append_terms *terms = a->terms;
+	const struct message *m = a->messages[0];
+	int rc = 0;
+
+	if (terms == NULL || terms->expect == EXPECT_ANYTHING || a->outcome != APPEND_STORED)
+		return 0;
+	const uint64_t *head = head_of(h, m, history_place(h, m->durability), &rc);
+	if (head == NULL)
+		return rc;
+	if (*head != (terms->expect == EXPECT_HEAD ? terms->expect_seq : 0)) {
+		a->outcome = APPEND_CONFLICT;
+		a->told = *head;
+	}
+	return 0;
+}
+
+/* May it be stored? Set outcome or error. */
+static bool judge_append(struct history *h, struct append *a)
+{
+	a->first = a->stored_n = a->told = 0;
+	a->error = dedup_judge(h, a);
+	if (a->error == 0)
+		a->error = check_head(h, a);
+	if (a->error != 0)
+		round_note_store(h, a->error);
+	else if (a->outcome == APPEND_STORED && h->writer.main_error != 0 && append_has_main(h, a))
+		a->error = h->writer.main_error;
+	return a->error == 0 && a->outcome == APPEND_STORED;
+}
+
+/* What the receipt says. */
+static void note_stored(struct history *h, struct append *a)
+{
+	a->first = a->messages[0]->seq;
+	a->stored_n = a->n;
+	a->durability = DURABILITY_SYNC;
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->messages[i]->durability < a->durability)
+			a->durability = a->messages[i]->durability;
+	}
+	dedup_note(h, a);
+}
+
+/* All messages of the append, or none: then it carries the outcome or the error. */
 static void number_append(struct history *h, struct append *a)
 {
 	struct writer *w = &h->writer;
 	size_t before[PLACE_COUNT] = {w->row_n[PLACE_MAIN], w->row_n[PLACE_SIDE]};
+	uint64_t ttl_ms = a->terms != NULL ? a->terms->ttl_ms : 0;
 	size_t i;
 
-	a->error = 0;
-	for (i = 0; i < a->n && a->error == 0; i++)
-		a->error = number_message(h, a->messages[i]);
-	if (a->error == 0)
+	if (!judge_append(h, a))
 		return;
+	for (i = 0; i < a->n && a->error == 0; i++)
+		a->error = number_message(h, a->messages[i], ttl_ms);
+	if (a->error == 0) {
+		note_stored(h, a);
+		return;
+	}
 	w->row_n[PLACE_MAIN] = before[PLACE_MAIN];
 	w->row_n[PLACE_SIDE] = before[PLACE_SIDE];
 	/* a later message must not name one of these as its prev */
@@ -206,6 +259,7 @@ static int commit_main(struct history *h)
 		sync |= w->rows[PLACE_MAIN][i]->durability == DURABILITY_SYNC;
 	if (acks->is_pending)
 		shelf->engine->ack.stage(shelf->store, acks->staged, acks->n);
+	dedup_stage(h, PLACE_MAIN);
 	uint64_t start_us = clock_mono_us();
 	int rc = shelf->engine->ops.append(shelf->store, w->rows[PLACE_MAIN], w->row_n[PLACE_MAIN],
 					   sync);
@@ -227,7 +281,7 @@ static int commit_main(struct history *h)
 	return 0;
 }
 
-static bool has_main(const struct history *h, const struct append *a)
+bool append_has_main(const struct history *h, const struct append *a)
 {
 	for (size_t i = 0; i < a->n; i++) {
 		if (a->messages[i]->durability != DURABILITY_EPHEMERAL &&
@@ -237,26 +291,24 @@ static bool has_main(const struct history *h, const struct append *a)
 	return false;
 }
 
-/* The commit failed: so did every append with something in it. What they had for memory goes, too.
- */
-static void fail_range(struct history *h, size_t from, size_t to, int error)
+static void number_range(struct history *h, size_t from, size_t to)
 {
 	struct writer *w = &h->writer;
 
-	w->row_n[PLACE_SIDE] = 0;
-	for (size_t i = from; i < to; i++) {
-		struct append *a = w->round[i];
-		if (a->error != 0)
-			continue;
-		if (has_main(h, a)) {
-			a->error = error;
-			continue;
-		}
-		for (size_t k = 0; k < a->n; k++) {
-			if (a->messages[k]->durability != DURABILITY_EPHEMERAL)
-				w->rows[PLACE_SIDE][w->row_n[PLACE_SIDE]++] = a->messages[k];
-		}
-	}
+	heads_forget(w);
+	dedup_reset(&w->dedup);
+	w->row_n[PLACE_MAIN] = w->row_n[PLACE_SIDE] = 0;
+	for (size_t i = from; i < to; i++)
+		number_append(h, w->round[i]);
+}
+
+/* The commit failed: so does every append with something in it, and what rested on those is judged
+ * anew. What they had for memory goes, too. */
+static void fail_range(struct history *h, size_t from, size_t to, int error)
+{
+	h->writer.main_error = error;
+	number_range(h, from, to);
+	h->writer.main_error = 0;
 }
 
 static void commit_side(struct history *h)
@@ -266,6 +318,7 @@ static void commit_side(struct history *h)
 
 	if (w->row_n[PLACE_SIDE] == 0)
 		return;
+	dedup_stage(h, PLACE_SIDE);
 	int rc = shelf->engine->ops.append(shelf->store, w->rows[PLACE_SIDE], w->row_n[PLACE_SIDE],
 					   false);
 	assert(rc == 0); /* memory aborts rather than fails */
@@ -274,12 +327,7 @@ static void commit_side(struct history *h)
 
 static void commit_range(struct history *h, size_t from, size_t to)
 {
-	struct writer *w = &h->writer;
-
-	heads_forget(w);
-	w->row_n[PLACE_MAIN] = w->row_n[PLACE_SIDE] = 0;
-	for (size_t i = from; i < to; i++)
-		number_append(h, w->round[i]);
+	number_range(h, from, to);
 	int rc = commit_main(h);
 	if (rc != 0 && is_specific(rc) && to - from > 1) {
 		for (size_t i = from; i < to; i++)
@@ -317,6 +365,21 @@ static void count_published(struct writer *w, const struct message *m)
 		count_inc(w->counters, ids[m->durability]);
 }
 
+static bool is_stored(const struct append *a)
+{
+	return a->error == 0 && a->outcome == APPEND_STORED;
+}
+
+static void count_outcome(struct writer *w, const struct append *a)
+{
+	if (w->counters == NULL || a->error != 0)
+		return;
+	if (a->outcome == APPEND_DUPLICATE)
+		count_inc(w->counters, COUNTER_PUBLISH_DUPLICATE);
+	else if (a->outcome != APPEND_STORED)
+		count_inc(w->counters, COUNTER_PUBLISH_CONFLICT);
+}
+
 /* Everything that went well, in order. */
 static struct batch *batch_make(struct history *h)
 {
@@ -324,14 +387,15 @@ static struct batch *batch_make(struct history *h)
 	size_t n = 0;
 
 	for (size_t i = 0; i < w->round_n; i++)
-		n += w->round[i]->error == 0 ? w->round[i]->n : 0;
+		n += is_stored(w->round[i]) ? w->round[i]->n : 0;
 	struct batch *b = xcalloc(1, sizeof(*b) + n * sizeof(b->messages[0]));
 	atomic_init(&b->refs, 1);
 	b->head = atomic_load(&h->head);
 	for (size_t i = 0; i < w->round_n; i++) {
 		const struct append *a = w->round[i];
+		count_outcome(w, a);
 		for (size_t k = 0; k < a->n; k++) {
-			if (a->error != 0) {
+			if (!is_stored(a)) {
 				a->messages[k]->seq = a->messages[k]->prev = 0;
 				continue;
 			}
@@ -420,6 +484,7 @@ void round_run(struct history *h)
 	commit_range(h, 0, w->round_n);
 	commit_rest_of_acks(h);
 	heads_forget(w);
+	dedup_reset(&w->dedup);
 	announce(h);
 	ack_round_answer(h);
 	wait_for_workers(h);

@@ -316,6 +316,7 @@ static int insert_message(struct store *s, const struct sql_channel *c, const st
 	if (sqlite3_bind_blob64(stmt, 7, payload.n ? payload.p : "", payload.n, SQLITE_STATIC) !=
 	    SQLITE_OK)
 		return connection_error(&s->c);
+	sqlite3_bind_int64(stmt, 8, m->expires_ms);
 	int rc = connection_run(&s->c, stmt);
 	sqlite3_bind_null(stmt, 7); /* the bytes are the message's: no pointer stays behind */
 	return rc;
@@ -357,8 +358,11 @@ static int sqlite_append(struct store *s, struct message *const *batch, size_t n
 		rc = acks_write(s);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = append_one(s, batch[i]);
-	rc = store_end(s, rc);
 	if (rc == 0)
+		rc = dedup_write(s);
+	s->staged_n = 0;
+	rc = store_end(s, rc);
+	if (rc == 0 && n > 0)
 		incarnation_mark(s, batch[n - 1]->seq);
 	return rc;
 }
@@ -446,6 +450,12 @@ const struct store_engine sqlite_engine = {
 			.standing = sqlite_ack_standing,
 			.list = sqlite_ack_list,
 			.behind = sqlite_ack_behind,
+		},
+	.dedup =
+		{
+			.find_key = sqlite_find_key,
+			.find_producer = sqlite_find_producer,
+			.stage = sqlite_stage,
 		},
 	.origin = sqlite_origin,
 	.reserve = sqlite_reserve,

@@ -41,8 +41,8 @@ static const char *const sql_texts[SQL_COUNT] = {
 		" FROM channel WHERE name >= ?1 AND name <> ?2 ORDER BY name LIMIT ?3",
 	[SQL_CHANNEL_DUE] =
 		"SELECT " CHANNEL_COLUMNS " FROM channel WHERE due <= ?1 ORDER BY due LIMIT 1",
-	[SQL_MESSAGE_INSERT] = "INSERT INTO message(seq, channel, prev, ts, kind, type, payload)"
-			       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[SQL_MESSAGE_INSERT] = "INSERT INTO message(seq, channel, prev, ts, kind, type, payload,"
+			       " expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, nullif(?8, 0))",
 	[SQL_MESSAGES_OLDEST] = "SELECT seq, ts, length(payload) FROM message"
 				" WHERE channel = ?1 ORDER BY seq LIMIT ?2",
 	[SQL_MESSAGES_DELETE] = "DELETE FROM message WHERE channel = ?1 AND seq <= ?2",
@@ -53,10 +53,35 @@ static const char *const sql_texts[SQL_COUNT] = {
 	[SQL_MESSAGES_SEQS] =
 		"SELECT seq FROM message WHERE channel = ?1 AND seq > ?2 AND seq <= ?3"
 		" ORDER BY seq LIMIT ?4",
-	[SQL_MESSAGE_BY_SEQ] =
-		"SELECT channel, prev, ts, kind, type, payload FROM message WHERE seq = ?1",
+	[SQL_MESSAGE_BY_SEQ] = "SELECT channel, prev, ts, kind, type, payload, expires FROM "
+			       "message WHERE seq = ?1",
 	[SQL_MESSAGES_LAST] = "SELECT min(seq), count(*) FROM (SELECT seq FROM message"
-			      " WHERE channel = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3)",
+			      " WHERE channel = ?1 AND seq <= ?2 AND kind >= 0"
+			      " AND (expires IS NULL OR expires > ?4) ORDER BY seq DESC LIMIT ?3)",
+	[SQL_EXPIRED] = "SELECT m.seq, m.prev, length(m.payload), c.name FROM message m"
+			" CROSS JOIN channel c ON c.id = m.channel"
+			" WHERE m.expires <= ?1 ORDER BY m.expires LIMIT 1",
+	[SQL_MESSAGE_BEFORE] = "SELECT seq, prev, kind FROM message WHERE channel = ?1 AND seq < ?2"
+			       " ORDER BY seq DESC LIMIT 1",
+	[SQL_MESSAGE_BEHIND] = "SELECT seq, prev, kind FROM message WHERE channel = ?1 AND seq > ?2"
+			       " ORDER BY seq LIMIT 1",
+	[SQL_MESSAGE_DELETE] = "DELETE FROM message WHERE seq = ?1",
+	[SQL_MESSAGE_MARK] = "UPDATE message SET kind = -1, type = NULL, payload = x'', prev = ?2,"
+			     " expires = NULL WHERE seq = ?1",
+	[SQL_KEY_FIND] = "SELECT first, count, durability, expires, 0 FROM publish_key"
+			 " WHERE channel = ?1 AND key = ?2",
+	[SQL_KEY_SET] = "INSERT OR REPLACE INTO publish_key(first, count, durability, expires,"
+			" channel, key) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_KEY_DUE] = "SELECT 1 FROM publish_key WHERE expires <= ?1 LIMIT 1",
+	[SQL_KEY_FORGET] = "DELETE FROM publish_key WHERE (channel, key) IN (SELECT channel, key"
+			   " FROM publish_key WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+	[SQL_PRODUCER_FIND] = "SELECT first, count, durability, expires, last FROM producer"
+			      " WHERE id = ?1",
+	[SQL_PRODUCER_SET] = "INSERT OR REPLACE INTO producer(first, count, durability, expires,"
+			     " last, id) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_PRODUCER_DUE] = "SELECT 1 FROM producer WHERE expires <= ?1 LIMIT 1",
+	[SQL_PRODUCER_FORGET] = "DELETE FROM producer WHERE id IN (SELECT id FROM producer"
+				" WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
 	[SQL_ACK_UPDATE] = "UPDATE ack SET seq = max(seq, ?3), updated_ms = max(updated_ms, ?4),"
 			   " passed = CASE WHEN ?3 > seq THEN 0 ELSE max(passed, ?5) END"
 			   " WHERE subscriber = ?1 AND channel = ?2 RETURNING seq",

@@ -9,6 +9,8 @@
  *   sqlite_incarnation.c is it the database that ran here last, or an older copy?
  *   sqlite_channel.c     the writer's cache of channel rows
  *   sqlite_trim.c        retention and purge
+ *   sqlite_dedup.c       remembered publishes
+ *   sqlite_expire.c      messages whose ttl is over
  *   sqlite_read.c        range reads
  *   sqlite_admin.c       listing and backup
  *   sqlite_ack.c         positions of durable subscribers
@@ -49,6 +51,9 @@ void checkpointer_kick(struct checkpointer *k);
 
 #define SQLITE_STORE_MAGIC  0x53514c31u
 #define SQLITE_READER_MAGIC 0x53514c32u
+
+/* message.kind of one that expired: its content is gone, the row is the place where it stood. */
+#define SQLITE_KIND_MARKER (-1)
 
 /* One cached channel row. */
 struct sql_channel {
@@ -104,6 +109,8 @@ struct store {
 	size_t ack_n;
 	int64_t ack_rows; /* in the table; -1: not known */
 	uint64_t ack_max;
+	const struct dedup_record *staged; /* for the next append; borrowed */
+	size_t staged_n;
 
 	struct checkpointer checkpointer;
 	int wal_frames; /* in the file after our last commit */
@@ -132,6 +139,18 @@ void channel_refresh(struct store *s, struct sql_channel *c);
 void channels_evict(struct store *s);
 /* Forget the cache and start retention's sweep anew: after a rollback, and with new options. */
 void channels_forget(struct store *s);
+
+int sqlite_find_key(struct store *s, struct slice channel, struct slice key, struct dedup_row *ret);
+int sqlite_find_producer(struct store *s, struct slice producer, struct dedup_row *ret);
+void sqlite_stage(struct store *s, const struct dedup_record *records, size_t n);
+/* Write what was staged, in the transaction that is open. */
+int dedup_write(struct store *s);
+/* Forget at most max keys and max producers that have expired; set *ret_more when there may be
+ * others. */
+int dedup_forget(struct store *s, int64_t now_ms, size_t max, bool *ret_more);
+
+/* Take the content of at most max messages that have expired. *ret_n: how many. */
+int sqlite_expire(struct store *s, int64_t now_ms, size_t max, size_t *ret_n);
 
 int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n);
 int sqlite_purge(struct store *s, struct slice channel, uint64_t upto, size_t row_max,

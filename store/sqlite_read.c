@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/xalloc.h"
 
 int sqlite_reader_open(struct store *s, struct store_reader **ret)
@@ -74,7 +75,7 @@ static int load_channel(struct store_reader *r, struct slice name, struct channe
 	return error;
 }
 
-/* Where do the newest range->last messages ≤ upto begin? */
+/* Where do the newest range->last messages ≤ upto that have not expired begin? */
 static int resolve_last(struct store_reader *r, const struct channel_state *row, uint64_t upto,
 			struct store_range *range)
 {
@@ -85,6 +86,7 @@ static int resolve_last(struct store_reader *r, const struct channel_state *row,
 	sqlite3_bind_int64(stmt, 1, row->id);
 	sqlite3_bind_int64(stmt, 2, (sqlite3_int64)upto);
 	sqlite3_bind_int64(stmt, 3, range->last);
+	sqlite3_bind_int64(stmt, 4, clock_wall_ms());
 	int rc = sqlite3_step(stmt), error = 0;
 	if (rc == SQLITE_ROW) {
 		uint64_t first = (uint64_t)sqlite3_column_int64(stmt, 0);
@@ -167,6 +169,9 @@ static int make_message(const struct sql_cursor *cur, sqlite3_stmt *stmt, struct
 	/* the index and the table must tell the same story */
 	if (sqlite3_column_int64(stmt, 0) != cur->id)
 		return -EUCLEAN;
+	bool is_marker = kind == SQLITE_KIND_MARKER;
+	if (is_marker)
+		kind = MESSAGE_BINARY;
 	if (kind < MESSAGE_JSON || kind > MESSAGE_BINARY || type.n > UINT16_MAX)
 		return -EUCLEAN;
 	if (payload == NULL && sqlite3_errcode(sqlite3_db_handle(stmt)) == SQLITE_NOMEM)
@@ -183,6 +188,7 @@ static int make_message(const struct sql_cursor *cur, sqlite3_stmt *stmt, struct
 	m->seq = cur->at.seq;
 	m->prev = (uint64_t)sqlite3_column_int64(stmt, 1);
 	m->ts_ms = sqlite3_column_int64(stmt, 2);
+	m->expires_ms = is_marker ? MESSAGE_MARKER : sqlite3_column_int64(stmt, 6);
 	m->born_us = 0;
 	*ret = m;
 	return 0;

@@ -5,6 +5,9 @@
  * DESIGN: a step removes at most row_max messages and looks at a few times as many; nothing is ever
  * scanned to find out that there is nothing to do.
  *
+ * What expired and what dedup remembered long enough go in the same step, and have rows of their
+ * own to spend: sqlite_expire.c, sqlite_dedup.c.
+ *
  *   too many    an append that takes a channel over its count puts it on the `over` list
  *   too old     the channel row says when its oldest message will be too old (`due`, with an
  * index); a due time may be too early, then it is set right when its time has come too large   per
@@ -368,6 +371,7 @@ int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n)
 {
 	struct trim_step t = {
 		.s = s, .now_ms = now_ms, .left = row_max, .look = 2 * row_max + SWEEP_STEP};
+	size_t expired = 0;
 
 	CHECK_OBJ(s, SQLITE_STORE_MAGIC);
 	int rc = trim_over(&t);
@@ -377,11 +381,15 @@ int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n)
 		rc = trim_due(&t);
 	for (size_t i = 0; rc == 0 && s->sweep_id == INT64_MAX && i < s->namespaces->n; i++)
 		rc = trim_namespace(&t, i);
+	if (rc == 0)
+		rc = sqlite_expire(s, now_ms, row_max, &expired);
+	if (rc == 0)
+		rc = dedup_forget(s, now_ms, row_max, &t.more);
 	rc = store_end(s, rc);
 	if (rc != 0)
 		return rc;
-	*ret_n = row_max - t.left;
-	return t.more || !TAILQ_EMPTY(&s->over) ? 1 : 0;
+	*ret_n = row_max - t.left + expired;
+	return t.more || expired == row_max || !TAILQ_EMPTY(&s->over) ? 1 : 0;
 }
 
 int sqlite_purge(struct store *s, struct slice channel, uint64_t upto, size_t row_max,

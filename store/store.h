@@ -7,6 +7,11 @@
  * An engine is one writer (struct store, used by the log thread) and any number of readers
  * (struct store_reader, each used by one reader thread, concurrently with the writer).
  * A reader sees only committed batches, and each of them whole.
+ *
+ * A message that has expired (message.expires_ms) is still read, for its place in the chain of
+ * prev. ops.trim takes its content and leaves a marker (MESSAGE_MARKER); of a run of markers in a
+ * channel an engine may keep the last one only, with the prev of the first. Markers count as
+ * messages and go as the oldest messages go; the floor moves only then.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -33,6 +38,7 @@ struct store_config {
 				gone */
 	bool create;         /* sqlite: make the database when the file does not exist */
 	bool adopt;          /* sqlite: a database that ran elsewhere keeps its epoch */
+	size_t dedup_max;    /* memory: publishes remembered at most (struct store_dedup_ops) */
 	const atomic_bool
 		*cancel;  /* set by any thread: a backup that is running gives up. May be NULL */
 	uint64_t ack_max; /* positions of durable subscribers at most */
@@ -43,7 +49,8 @@ struct store_range {
 	struct slice channel;
 	uint64_t after; /* rows with seq > after */
 	uint32_t last;  /* when not 0: ignore after and start so that the newest `last` messages ≤
-			   upto follow; the  engine writes the resulting start into after */
+			   upto that have not expired follow; the engine writes the resulting start
+			   into after */
 	/* answers */
 	uint64_t head;   /* newest seq of the channel ever given out; 0: none */
 	uint64_t floor;  /* highest seq of the channel that is no longer there; 0: nothing was
@@ -95,9 +102,10 @@ struct store_ops {
 	/* Log thread. Newest seq ever given to the channel (also when it was trimmed since); 0:
 	 * none. */
 	int (*head)(struct store *s, struct slice channel, uint64_t *ret_seq);
-	/* Log thread. Remove at most row_max messages that retention says are too many, too old or
-	 * too large; look at a few times row_max at most. *ret_n: how many. Return 0 when all is
-	 * within its limits now, 1 when there may be more to do, or negative errno. */
+	/* Log thread. Take the content of what expired, forget what dedup remembered long enough,
+	 * and remove at most row_max messages that retention says are too many, too old or too
+	 * large; look at a few times row_max at most. *ret_n: how many went or expired. Return 0
+	 * when all is within its limits now, 1 when there may be more to do, or negative errno. */
 	int (*trim)(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n);
 
 	/* Reader thread: its own handle, opened and closed there. */
@@ -143,6 +151,35 @@ enum lineage {
 /* The log is not known to hold all that was acknowledged under its epoch: it was given a new one.
  */
 bool lineage_is_broken(enum lineage l);
+/* A publish that is remembered, so that its repetition is known. */
+struct dedup_row {
+	uint64_t first; /* seq of its first message; the others follow without a hole */
+	uint64_t n;     /* messages */
+	uint64_t producer_seq;
+	int64_t expires_ms; /* wall clock: forgotten from then on */
+	uint8_t durability; /* enum durability: what the first receipt promised */
+};
+
+/* What is to be remembered: by key when producer is empty, else by producer. */
+struct dedup_record {
+	struct slice channel; /* of a key; empty: of batches over several channels */
+	struct slice key;
+	struct slice producer;
+	struct dedup_row row;
+};
+
+/* Memory of publishes (store/dedup.c). All of it: log thread. */
+struct store_dedup_ops {
+	/* Return 1 and *ret, 0 when there is none, or negative errno. A row that has expired may
+	 * still be given. */
+	int (*find_key)(struct store *s, struct slice channel, struct slice key,
+			struct dedup_row *ret);
+	int (*find_producer)(struct store *s, struct slice producer, struct dedup_row *ret);
+	/* The next append writes these too, with its messages or not at all; one of the same key or
+	 * producer is replaced. Borrowed until that append returns. ops.trim forgets what expired.
+	 */
+	void (*stage)(struct store *s, const struct dedup_record *records, size_t n);
+};
 
 /* Log thread, at start: the epoch, the newest seq, and the mark below which seqs may have been
  * given out. */
@@ -159,6 +196,7 @@ struct store_engine {
 	struct store_ops ops;
 	struct store_admin_ops admin;
 	struct store_ack_ops ack;
+	struct store_dedup_ops dedup;
 	int (*origin)(struct store *s, struct store_origin *ret);
 	/* Log thread. Remember on the medium that seqs up to `seq` may be used (written before the
 	 * first of them is). Writes even when it is the same seq as before: it is the probe, too.

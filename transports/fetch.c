@@ -17,7 +17,13 @@ static void fetch_free(struct fetch *f)
 	free(f);
 }
 
-static void add_gap(struct buf *out, const struct fetch *f, const struct store_range *r)
+static void gap_add(struct buf *out, const struct gap *g, const struct epoch *e)
+{
+	buf_add_str(out, out->n ? "," : ",\"gaps\":[");
+	json_add_gap(out, g, e);
+}
+
+static void add_first_gap(struct buf *out, const struct fetch *f, const struct store_range *r)
 {
 	const struct epoch *e = &f->gateway->hub->epoch;
 	struct gap g = {.channel = r->channel, .oldest = r->oldest, .reason = f->point.reason};
@@ -32,29 +38,74 @@ static void add_gap(struct buf *out, const struct fetch *f, const struct store_r
 	} else {
 		return;
 	}
-	buf_add_str(out, ",\"gaps\":[");
-	json_add_gap(out, &g, e);
-	buf_add_char(out, ']');
+	gap_add(out, &g, e);
 }
 
-static void write_members(struct buf *out, const struct fetch *f, const struct query *q)
+/* Rows first … end - 1 have expired. */
+static void add_expired(struct buf *out, const struct fetch *f, const struct query *q, size_t first,
+			size_t end)
 {
 	const struct epoch *e = &f->gateway->hub->epoch;
 	const struct store_range *r = &q->ranges[0].range;
+	uint64_t from =
+		q->rows[first]->prev > f->asked_after ? q->rows[first]->prev : f->asked_after;
+	char id[ID_TEXT_MAX];
+	struct gap g = {
+		.channel = r->channel,
+		.from = slice_make(id, id_format(id, e, from)),
+		.to = q->rows[end - 1]->seq,
+		.oldest = r->oldest,
+		.reason = GAP_EXPIRED,
+	};
+
+	if (g.oldest > from && g.oldest <= g.to)
+		g.oldest = end < q->row_n ? q->rows[end]->seq : 0;
+	count_inc(f->gateway->counters, COUNTER_GAPS_EXPIRED);
+	gap_add(out, &g, e);
+}
+
+/* The messages, and a gap for each run of those that expired. */
+static size_t write_rows(struct buf *out, struct buf *gaps, const struct fetch *f,
+			 const struct query *q)
+{
+	size_t n = 0, i = 0;
+
+	while (i < q->row_n) {
+		size_t first = i;
+		while (i < q->row_n && message_is_expired(q->rows[i]))
+			i++;
+		if (i > first)
+			add_expired(gaps, f, q, first, i);
+		if (i == q->row_n)
+			break;
+		if (n++)
+			buf_add_char(out, ',');
+		json_add_message(out, q->rows[i++], &f->gateway->hub->epoch);
+	}
+	return n;
+}
+
+static size_t write_members(struct buf *out, const struct fetch *f, const struct query *q)
+{
+	const struct epoch *e = &f->gateway->hub->epoch;
+	const struct store_range *r = &q->ranges[0].range;
+	struct buf gaps = {0};
 
 	buf_add_str(out, "\"channel\":");
 	json_add_string(out, r->channel);
 	buf_add_str(out, ",\"cursor\":");
 	json_add_id(out, e, q->reached);
 	buf_add_str(out, ",\"messages\":[");
-	for (size_t i = 0; i < q->row_n; i++) {
-		if (i)
-			buf_add_char(out, ',');
-		json_add_message(out, q->rows[i], e);
-	}
+	add_first_gap(&gaps, f, r);
+	size_t n = write_rows(out, &gaps, f, q);
 	buf_add_char(out, ']');
-	add_gap(out, f, r);
+	if (gaps.n) {
+		buf_add_slice(out, buf_slice(&gaps));
+		buf_add_char(out, ']');
+	}
 	buf_addf(out, ",\"more\":%s", q->reached < q->upto ? "true" : "false");
+	buf_fini(&gaps);
+	return n;
 }
 
 static void rows_came(struct query *q)
@@ -68,8 +119,8 @@ static void rows_came(struct query *q)
 			f->done(f, slice_str(""), FAULT_STORE_UNAVAILABLE,
 				"the message store can not be read now; try again");
 		} else {
-			write_members(&b, f, q);
-			count_add(f->gateway->counters, COUNTER_REPLAYED_DISK, (int64_t)q->row_n);
+			size_t n = write_members(&b, f, q);
+			count_add(f->gateway->counters, COUNTER_REPLAYED_DISK, (int64_t)n);
 			f->done(f, buf_slice(&b), FAULT_NONE, NULL);
 		}
 		buf_fini(&b);

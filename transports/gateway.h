@@ -39,6 +39,7 @@ struct gateway_config {
 	uint64_t ack_wait_ms;     /* 0: nothing is sent again */
 	uint64_t ack_wait_min_ms; /* shorter ones are raised to it */
 	size_t lag_max;           /* lag is counted up to here */
+	uint64_t key_window_ms;   /* for `limits`: what the log does */
 	const char *ws_origins;   /* "*", or origins separated by spaces */
 	struct ws_config ws;
 	bool log_sessions;

@@ -3,6 +3,7 @@
  * and named. */
 #include "transports/params.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -58,7 +59,7 @@ int param_bool(const struct http_request *r, const char *name, bool *ret, struct
 			 log_value_n(v.p, v.n));
 }
 
-bool seconds_parse(struct slice v, uint64_t *ret_ms)
+int seconds_parse(struct slice v, uint64_t *ret_ms)
 {
 	uint64_t ms = 0, unit = 1000;
 	size_t i = 0;
@@ -69,9 +70,9 @@ bool seconds_parse(struct slice v, uint64_t *ret_ms)
 		for (i++; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
 			ms += (uint64_t)(v.p[i] - '0') * (unit /= 10);
 	if (v.n == 0 || i != v.n)
-		return false;
+		return -EINVAL;
 	*ret_ms = ms;
-	return true;
+	return 0;
 }
 
 int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
@@ -79,11 +80,13 @@ int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_
 {
 	struct slice v = http_param_get(r, name);
 
-	if (!v.p || seconds_parse(v, ret_ms))
+	if (!v.p)
 		return 0;
-	return fault_set(fault, FAULT_BAD_PARAMETER,
-			 "%s=%s: seconds are expected, such as 25 or 0.5", name,
-			 log_value_n(v.p, v.n));
+	if (seconds_parse(v, ret_ms) != 0)
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "%s=%s: seconds are expected, such as 25 or 0.5", name,
+				 log_value_n(v.p, v.n));
+	return 0;
 }
 
 static int parse_channels(const struct http_request *r, size_t max, struct subscribe_params *ret,

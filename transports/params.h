@@ -41,7 +41,9 @@ int param_u64(const struct http_request *r, const char *name, uint64_t max, uint
 	      struct fault *fault);
 /* 1, true, yes, on, or the name alone; 0, false, no, off. */
 int param_bool(const struct http_request *r, const char *name, bool *ret, struct fault *fault);
-/* Seconds with an optional fraction, as milliseconds. */
+/* Seconds with an optional fraction, as milliseconds. Return 0 or -EINVAL. */
+int seconds_parse(struct slice text, uint64_t *ret_ms);
+/* The same of a parameter. */
 int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_ms,
 		  struct fault *fault);
 
@@ -49,7 +51,5 @@ int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_
  * to the server's own before they are read. Return 0, or negative with FAULT_BAD_PARAMETER. */
 int durable_want_check(struct durable_want *want, const struct gateway_config *cfg,
 		       struct fault *fault);
-/* Seconds with an optional fraction, as milliseconds; false when the text is something else. */
-bool seconds_parse(struct slice text, uint64_t *ret_ms);
 
 #endif

@@ -280,6 +280,7 @@ static void respond_items(struct poll *p, uint64_t cursor, const char *headers)
 static void answer(struct poll *p, enum close_reason reason)
 {
 	struct gateway *g = p->session.gateway;
+	subscriber_settle(&p->session.subscriber);
 	uint64_t cursor = subscriber_position(&p->session.subscriber);
 	char id[ID_TEXT_MAX], headers[128];
 

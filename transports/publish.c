@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * publish: POST /v1/publish. One message, or a batch: lines, NDJSON, or a JSON array. The answer is
- * sent when the log has taken it. If the client goes meanwhile the message is published all the
- * same; nobody reads the receipt.
+ * publish: POST /v1/publish. One message, or a batch: lines, NDJSON, a JSON array, or messages for
+ * several channels. The answer is sent when the log has taken it. If the client goes meanwhile the
+ * message is published all the same; nobody reads the receipt.
  */
 #include "broker/publish.h"
 
@@ -12,8 +12,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/xalloc.h"
-#include "transports/encode.h"
-#include "transports/params.h"
+#include "transports/publication.h"
 #include "transports/receipt.h"
 #include "transports/transport.h"
 
@@ -21,46 +20,17 @@
  * too, and their ids are told. */
 #define MESSAGE_COST_MIN 64
 
-enum batch_kind { BATCH_NONE, BATCH_LINES, BATCH_NDJSON, BATCH_ARRAY };
-
-/* The messages of one request, as slices of its body. */
-struct split {
-	size_t n, room, max;
-	struct slice *payloads;
-	struct payload_shape *shapes;
-};
+enum batch_kind { BATCH_NONE, BATCH_LINES, BATCH_NDJSON, BATCH_ARRAY, BATCH_MESSAGES };
 
 /* Between posting and the receipt. */
 struct pending {
 	struct gateway *gateway;
 	struct http_exchange *exchange;
 	struct append *append;
-	bool is_batch;
+	enum receipt_kind kind;
 };
 
-static void split_fini(struct split *s)
-{
-	free(s->payloads);
-	free(s->shapes);
-}
-
-static int split_add(struct split *s, struct slice type, struct slice payload, struct fault *fault)
-{
-	if (s->n == s->max)
-		return fault_set(fault, FAULT_TOO_LARGE, "a batch holds at most %zu messages",
-				 s->max);
-	if (s->n == s->room) {
-		s->room = s->room ? s->room * 2 : 1;
-		s->payloads = xrealloc(s->payloads, s->room * sizeof(*s->payloads));
-		s->shapes = xrealloc(s->shapes, s->room * sizeof(*s->shapes));
-	}
-	s->payloads[s->n] = payload;
-	int rc = payload_shape(type, payload, &s->shapes[s->n], fault);
-	s->n++;
-	return rc;
-}
-
-static int split_lines(struct split *s, struct slice type, struct slice body, bool skip_empty,
+static int split_lines(struct publication *p, struct slice type, struct slice body, bool skip_empty,
 		       struct fault *fault)
 {
 	while (body.n) {
@@ -73,13 +43,15 @@ static int split_lines(struct split *s, struct slice type, struct slice body, bo
 		if (line.n == 0 && skip_empty)
 			continue;
 		struct fault why;
-		if (split_add(s, type, line, &why) != 0)
-			return fault_set(fault, why.id, "message %zu: %.200s", s->n, why.message);
+		if (publication_add(p, type, line, &why) != 0)
+			return fault_set(fault, why.id, "message %zu: %.200s", p->n + 1,
+					 why.message);
 	}
 	return 0;
 }
 
-static int split_array(struct split *s, struct slice body, struct fault *fault)
+static int split_array(struct publication *p, struct slice body, bool is_scattered,
+		       struct fault *fault)
 {
 	struct slice value;
 	size_t at, pos = 0;
@@ -89,9 +61,11 @@ static int split_array(struct split *s, struct slice body, struct fault *fault)
 				 "the batch is not valid JSON: byte %zu of %zu is wrong", at,
 				 body.n);
 	if (json_type_of(body) != JSON_ARRAY)
-		return fault_set(fault, FAULT_BAD_JSON, "batch=array: a JSON array is expected");
+		return fault_set(fault, FAULT_BAD_JSON, "a JSON array is expected");
+	if (is_scattered)
+		return publication_add_array(p, body, fault);
 	while (json_array_next(body, &pos, &value))
-		if (split_add(s, SLICE("application/json"), value, fault) != 0)
+		if (publication_add(p, SLICE("application/json"), value, fault) != 0)
 			return -EINVAL;
 	return 0;
 }
@@ -101,7 +75,9 @@ static int batch_kind(const struct http_request *r, enum batch_kind *ret, struct
 	struct slice v = http_param_get(r, "batch");
 	bool is_ndjson = slice_starts(http_header_get(r, "Content-Type"), "application/x-ndjson");
 
-	if (is_ndjson)
+	if (slice_eq_str(v, "messages"))
+		*ret = BATCH_MESSAGES;
+	else if (is_ndjson)
 		*ret = BATCH_NDJSON;
 	else if (!v.p)
 		*ret = BATCH_NONE;
@@ -110,59 +86,73 @@ static int batch_kind(const struct http_request *r, enum batch_kind *ret, struct
 	else if (slice_eq_str(v, "array"))
 		*ret = BATCH_ARRAY;
 	else
-		return fault_set(fault, FAULT_BAD_PARAMETER, "batch: lines or array is expected");
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "batch: lines, array or messages is expected");
 	return 0;
 }
 
-static int split_body(const struct http_request *r, enum batch_kind kind, struct split *s,
+static int split_body(const struct http_request *r, enum batch_kind kind, struct publication *p,
 		      struct fault *fault)
 {
 	struct slice type = http_header_get(r, "Content-Type");
 	int rc = 0;
 
+	p->is_batch = kind != BATCH_NONE;
 	switch (kind) {
 	case BATCH_NONE:
-		return split_add(s, type, r->body, fault);
+		return publication_add(p, type, r->body, fault);
 	case BATCH_LINES:
-		rc = split_lines(s, type, r->body, false, fault);
+		rc = split_lines(p, type, r->body, false, fault);
 		break;
 	case BATCH_NDJSON:
-		rc = split_lines(s, SLICE("application/json"), r->body, true, fault);
+		rc = split_lines(p, SLICE("application/json"), r->body, true, fault);
 		break;
 	case BATCH_ARRAY:
-		rc = split_array(s, r->body, fault);
+	case BATCH_MESSAGES:
+		rc = split_array(p, r->body, kind == BATCH_MESSAGES, fault);
 		break;
 	}
-	if (rc == 0 && s->n == 0)
+	if (rc == 0 && p->n == 0)
 		rc = fault_set(fault, FAULT_BAD_REQUEST, "the batch holds no message");
 	return rc;
 }
 
 /* --- the receipt ----------------------------------------------------------------------------- */
 
+static void respond(struct pending *p, struct append *a)
+{
+	struct gateway *g = p->gateway;
+	enum fault_id refusal = publish_fault_of(a);
+	struct buf b = {.cap = SIZE_MAX}; /* the batch was limited */
+
+	if (refusal == FAULT_NONE) {
+		buf_add_char(&b, '{');
+		receipt_add(&b, g->hub, a, p->kind);
+		buf_add_char(&b, '}');
+		http_respond(p->exchange, 200, "application/json", "Cache-Control: no-store\r\n",
+			     buf_slice(&b));
+	} else {
+		count_inc(g->counters, COUNTER_PUBLISH_REFUSED);
+		buf_add_str(&b, "{\"error\":{");
+		receipt_add_error(&b, g->hub, a);
+		buf_add_str(&b, "}}\n");
+		http_respond(p->exchange, fault_status(refusal), "application/json",
+			     fault_status(refusal) == 503
+				     ? "Cache-Control: no-store\r\nRetry-After: 1\r\n"
+				     : "Cache-Control: no-store\r\n",
+			     buf_slice(&b));
+	}
+	buf_fini(&b);
+}
+
 static void on_receipt(struct append *a)
 {
 	struct pending *p = a->owner;
 
 	if (p) {
-		struct gateway *g = p->gateway;
-		struct buf b = {.cap = SIZE_MAX}; /* the batch was limited */
-
-		histogram_add(g->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
+		histogram_add(p->gateway->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
 		http_exchange_set(p->exchange, NULL, NULL);
-		if (a->error) {
-			count_inc(g->counters, COUNTER_PUBLISH_REFUSED);
-			http_respond_fault(p->exchange, publish_fault_of(a->error),
-					   "Retry-After: 1\r\n", "%s",
-					   publish_fault_text(a->error));
-		} else {
-			buf_add_char(&b, '{');
-			receipt_add(&b, g->hub, a, p->is_batch);
-			buf_add_char(&b, '}');
-			http_respond(p->exchange, 200, "application/json",
-				     "Cache-Control: no-store\r\n", buf_slice(&b));
-		}
-		buf_fini(&b);
+		respond(p, a);
 		free(p);
 	}
 	append_free(a);
@@ -178,60 +168,56 @@ static void on_abort(struct http_exchange *x)
 
 /* --- the request ----------------------------------------------------------------------------- */
 
-/* What the contract names and this version does not keep is refused, not ignored. */
-static int check_supported(const struct http_request *r, struct fault *fault)
+static int parse_channel(const struct http_request *r, bool is_scattered, struct slice *ret,
+			 struct fault *fault)
 {
-	if (http_header_get(r, "Idempotency-Key").p)
-		return fault_set(fault, FAULT_NOT_SUPPORTED,
-				 "Idempotency-Key is not kept by this version; leave it out");
-	if (http_param_get(r, "ttl").p)
-		return fault_set(fault, FAULT_NOT_SUPPORTED,
-				 "ttl is not kept by this version; leave it out");
-	return 0;
-}
-
-static int parse(const struct http_request *r, struct publish_request *ret,
-		 enum batch_kind *ret_kind, struct split *split, struct fault *fault)
-{
-	int rc = check_supported(r, fault);
-
-	if (rc == 0)
-		rc = param_bool(r, "ephemeral", &ret->is_ephemeral, fault);
-	if (rc == 0)
-		rc = batch_kind(r, ret_kind, fault);
-	if (rc)
-		return rc;
-	ret->channel = http_param_get(r, "channel");
-	if (!ret->channel.p)
-		return fault_set(fault, FAULT_NO_CHANNEL, "name the channel: ?channel=NAME");
 	size_t channels = 0;
+
 	for (size_t i = 0; i < r->param_n; i++)
 		channels += slice_eq_str(r->params[i].name, "channel");
+	if (channels > 0 && is_scattered)
+		return fault_set(fault, FAULT_BAD_PARAMETER,
+				 "batch=messages: each message names its channel, the URL none");
 	if (channels > 1)
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "a publish goes to one channel, %zu were named", channels);
-	ret->is_admin = r->is_admin;
-	return split_body(r, *ret_kind, split, fault);
+	if (channels == 0 && !is_scattered)
+		return fault_set(fault, FAULT_NO_CHANNEL, "name the channel: ?channel=NAME");
+	*ret = http_param_get(r, "channel");
+	return 0;
+}
+
+static int parse(const struct http_request *r, struct publication *p, struct fault *fault)
+{
+	enum batch_kind kind = BATCH_NONE;
+
+	int rc = publication_read_request(p, r, fault);
+	if (rc == 0)
+		rc = batch_kind(r, &kind, fault);
+	if (rc == 0)
+		rc = parse_channel(r, kind == BATCH_MESSAGES, &p->request.channel, fault);
+	if (rc == 0)
+		rc = split_body(r, kind, p, fault);
+	publication_finish(p);
+	return rc;
 }
 
 static void publish_open(struct gateway *g, struct http_exchange *x)
 {
-	struct publish_request request = {0};
-	enum batch_kind kind = BATCH_NONE;
-	struct split split = {.max = 1 + g->config->batch_bytes / MESSAGE_COST_MIN};
+	struct publication publication = {.max = 1 + g->config->batch_bytes / MESSAGE_COST_MIN};
 	struct pending *p = NULL;
 	struct fault fault;
 
-	int rc = parse(http_exchange_request(x), &request, &kind, &split, &fault);
+	int rc = parse(http_exchange_request(x), &publication, &fault);
 	if (rc) {
 		count_inc(g->counters, COUNTER_PUBLISH_REFUSED);
 	} else {
-		request.n = split.n;
-		request.payloads = split.payloads;
-		request.shapes = split.shapes;
 		p = xcalloc(1, sizeof(*p));
-		*p = (struct pending){.gateway = g, .exchange = x, .is_batch = kind != BATCH_NONE};
-		p->append = publish_post(g->hub, &request, on_receipt, p, &fault);
+		*p = (struct pending){.gateway = g, .exchange = x};
+		p->kind = publication.is_scattered ? RECEIPT_SCATTERED
+			  : publication.is_batch   ? RECEIPT_BATCH
+						   : RECEIPT_ONE;
+		p->append = publish_post(g->hub, &publication.request, on_receipt, p, &fault);
 		rc = p->append ? 0 : -EINVAL;
 	}
 	if (rc == 0) {
@@ -242,7 +228,7 @@ static void publish_open(struct gateway *g, struct http_exchange *x)
 				   fault_status(fault.id) == 503 ? "Retry-After: 1\r\n" : "", "%s",
 				   fault.message);
 	}
-	split_fini(&split);
+	publication_fini(&publication);
 }
 
 static bool publish_match(const struct http_request *r)

@@ -33,6 +33,7 @@ void session_start(struct session *s, struct gateway *g, struct conn *c, struct 
 	s->visit = *v;
 	*v = (struct visit){.is_held = false};
 	s->subscriber.attendee = s->visit.attendee;
+	s->subscriber.name = session_name_value(&s->visit.id);
 }
 
 int session_subscribe(struct session *s, const struct subscribe_params *p, bool is_admin,

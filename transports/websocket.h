@@ -24,6 +24,7 @@ struct ws_pending {
 	char *text;          /* … or a durable subscription: the answer up to its cursor, owned */
 	bool wants_members;  /* of that subscription */
 	bool is_cursor_open; /* the log is to say where it starts: told as null */
+	bool is_batch;       /* a publish of `messages` */
 	LIST_ENTRY(ws_pending) link;
 	size_t ref_n;
 	char ref[]; /* raw JSON of the client's ref */

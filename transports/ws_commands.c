@@ -5,7 +5,6 @@
  * Everything a command can be refused for is answered with an `error` frame; the connection stays
  * open.
  */
-#include <sodium.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -16,6 +15,7 @@
 #include "net/ws.h"
 #include "transports/encode.h"
 #include "transports/members.h"
+#include "transports/publication.h"
 #include "transports/receipt.h"
 #include "transports/websocket.h"
 
@@ -340,119 +340,67 @@ static void on_receipt(struct append *a)
 
 	if (p) {
 		struct websocket *w = p->socket;
-		struct slice ref = slice_make(p->ref, p->ref_n);
+		const struct gateway *g = w->session.gateway;
+		bool is_refused = publish_fault_of(a) != FAULT_NONE;
 
-		histogram_add(w->session.gateway->counters, HISTOGRAM_ACK,
-			      clock_mono_us() - a->born_us);
-		if (a->error) {
-			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
-			websocket_send_fault(w, ref, publish_fault_of(a->error),
-					     publish_fault_text(a->error));
+		histogram_add(g->counters, HISTOGRAM_ACK, clock_mono_us() - a->born_us);
+		begin_reply(&b, is_refused ? "error" : "ok", slice_make(p->ref, p->ref_n));
+		buf_add_char(&b, ',');
+		if (is_refused) {
+			count_inc(g->counters, COUNTER_PUBLISH_REFUSED);
+			receipt_add_error(&b, g->hub, a);
 		} else {
-			begin_reply(&b, "ok", ref);
-			buf_add_char(&b, ',');
-			receipt_add(&b, w->session.gateway->hub, a, false);
-			send_reply(w, &b);
+			receipt_add(&b, g->hub, a, p->is_batch ? RECEIPT_SCATTERED : RECEIPT_ONE);
 		}
+		send_reply(w, &b);
 		ws_pending_free(p);
 		websocket_resume_if_ready(w);
 	}
 	append_free(a);
 }
 
-/* `data`, decoded when it is base64, and how it is shown. */
-static int payload_get(const struct command *c, struct buf *bytes, struct slice *ret,
-		       struct payload_shape *shape, struct buf *type, struct fault *fault)
+/* `channel` and `data`, or `messages`; and the terms. */
+static int publish_get(const struct command *c, struct names *names, struct publication *p,
+		       struct fault *fault)
 {
-	struct buf encoding = {.cap = 64};
-	bool has_encoding = false, has_type = false;
-	struct slice data;
+	struct slice messages, v;
+	int rc;
 
-	if (!json_object_get(c->frame, "data", &data))
-		return fault_set(fault, FAULT_BAD_REQUEST, "a publish needs \"data\"");
-	int rc = get_string(c, "encoding", &encoding, &has_encoding, fault);
-	bool is_base64 = has_encoding && slice_eq_str(buf_slice(&encoding), "base64");
-	buf_fini(&encoding);
-	if (rc == 0)
-		rc = get_string(c, "content_type", type, &has_type, fault);
-	if (rc)
-		return rc;
-	if (has_encoding && !is_base64)
-		return fault_set(fault, FAULT_BAD_PARAMETER,
-				 "\"encoding\" must be \"base64\" or absent");
-	*ret = data;
-	if (!is_base64) {
-		if (!has_type) {
-			*shape = (struct payload_shape){.kind = MESSAGE_JSON};
-			return 0;
-		}
-		/* A string of a named type is that text; other values are their JSON. */
-		if (json_type_of(data) == JSON_STRING &&
-		    !slice_starts(buf_slice(type), "application/json")) {
-			if (json_unescape(data, bytes) != 0)
-				return fault_set(fault, FAULT_BAD_PARAMETER,
-						 "\"data\" holds a lone surrogate");
-			*ret = buf_slice(bytes);
-		}
-		return payload_shape(buf_slice(type), *ret, shape, fault);
-	}
-	struct buf text = {0};
-	size_t n;
-	if (json_type_of(data) != JSON_STRING || json_unescape(data, &text) != 0 ||
-	    buf_reserve(bytes, text.n + 1) != 0 ||
-	    sodium_base642bin((unsigned char *)bytes->p, text.n + 1, text.p ? text.p : "", text.n,
-			      NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0) {
-		buf_fini(&text);
-		return fault_set(fault, FAULT_BAD_PARAMETER, "\"data\" must be a base64 string");
-	}
-	buf_fini(&text);
-	bytes->n = n;
-	*ret = buf_slice(bytes);
-	return payload_shape(has_type ? buf_slice(type) : SLICE("application/octet-stream"), *ret,
-			     shape, fault);
-}
-
-static int publish_get(const struct command *c, struct publish_request *r, struct fault *fault)
-{
-	struct slice v;
-
-	if (json_object_get(c->frame, "key", &v) || json_object_get(c->frame, "ttl", &v))
-		return fault_set(fault, FAULT_NOT_SUPPORTED,
-				 "\"key\" and \"ttl\" are not kept by this version");
-	if (json_object_get(c->frame, "ephemeral", &v)) {
-		if (json_type_of(v) != JSON_BOOL)
+	p->request.is_admin = c->socket->is_admin;
+	if (json_object_get(c->frame, "messages", &messages)) {
+		if (json_object_get(c->frame, "channel", &v) ||
+		    json_object_get(c->frame, "channels", &v))
 			return fault_set(fault, FAULT_BAD_PARAMETER,
-					 "\"ephemeral\" must be true or false");
-		r->is_ephemeral = slice_eq_str(v, "true");
+					 "of \"messages\" each names its channel, the frame none");
+		rc = publication_add_array(p, messages, fault);
+	} else {
+		rc = names_get(c, names, fault);
+		if (rc == 0 && names->n != 1)
+			rc = fault_set(fault, FAULT_BAD_PARAMETER, "a publish goes to one channel");
+		if (rc == 0)
+			rc = publication_add_object(p, c->frame, fault);
+		p->request.channel = names->n ? names->slices[0] : slice_str("");
 	}
-	r->is_admin = c->socket->is_admin;
-	return 0;
+	if (rc == 0)
+		rc = publication_read_frame(p, c->frame, c->socket->session.subscriber.name, fault);
+	publication_finish(p);
+	return rc;
 }
 
 static void publish(const struct command *c)
 {
 	struct websocket *w = c->socket;
-	struct publish_request r = {.n = 1};
-	struct buf bytes = {0}, type = {.cap = 4096};
-	struct payload_shape shape;
-	struct slice payload;
-	struct names names;
+	struct publication publication = {0};
+	struct names names = {0};
 	struct fault fault;
 
-	int rc = names_get(c, &names, &fault);
-	if (rc == 0 && names.n != 1)
-		rc = fault_set(&fault, FAULT_BAD_PARAMETER, "a publish goes to one channel");
-	if (rc == 0)
-		rc = publish_get(c, &r, &fault);
-	if (rc == 0)
-		rc = payload_get(c, &bytes, &payload, &shape, &type, &fault);
+	int rc = publish_get(c, &names, &publication, &fault);
 	if (rc == 0) {
 		struct ws_pending *p = ws_pending_new(w, c->ref);
 
-		r.channel = names.slices[0];
-		r.payloads = &payload;
-		r.shapes = &shape;
-		p->append = publish_post(w->session.gateway->hub, &r, on_receipt, p, &fault);
+		p->is_batch = publication.is_batch;
+		p->append = publish_post(w->session.gateway->hub, &publication.request, on_receipt,
+					 p, &fault);
 		if (!p->append) {
 			ws_pending_free(p);
 			rc = -1;
@@ -463,8 +411,7 @@ static void publish(const struct command *c)
 	if (rc)
 		refuse(c, &fault);
 	names_fini(&names);
-	buf_fini(&bytes);
-	buf_fini(&type);
+	publication_fini(&publication);
 }
 
 static void on_raw_receipt(struct append *a)
@@ -478,7 +425,7 @@ static void on_raw_receipt(struct append *a)
 			      clock_mono_us() - a->born_us);
 		if (a->error) {
 			count_inc(w->session.gateway->counters, COUNTER_PUBLISH_REFUSED);
-			websocket_close(w, CLOSE_OVERLOAD, 1013, publish_fault_text(a->error));
+			websocket_close(w, CLOSE_OVERLOAD, 1013, publish_fault_text(a));
 		}
 		ws_pending_free(p);
 		websocket_resume_if_ready(w);

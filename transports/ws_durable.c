@@ -43,7 +43,7 @@ int ws_durable_get(struct websocket *w, struct slice frame, struct buf *text,
 	    (!json_get_u64(v, &max) || max > UINT32_MAX))
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "\"max_in_flight\" must be a whole number");
-	if (json_object_get(frame, "ack_wait", &v) && !seconds_parse(v, &ret->ack_wait_ms))
+	if (json_object_get(frame, "ack_wait", &v) && seconds_parse(v, &ret->ack_wait_ms) != 0)
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "\"ack_wait\": seconds are expected, such as 30 or 0.5");
 	ret->max_in_flight = (uint32_t)max;

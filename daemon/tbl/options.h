@@ -59,6 +59,8 @@ OPTION(batch_messages, "store.batch_messages", COUNT, "4096", 1, 1000000, fixed,
 OPTION(worker_lag, "store.worker_lag", COUNT, "1024", 1, 1000000, fixed, "Commits that a worker may be behind before the log waits for it.")
 OPTION(ack_positions, "store.ack_positions", COUNT, "1000000", 1, UINT64_C(1) << 53, fixed, "Positions of durable subscribers (subscriber × channel) at most; further ones are refused (503, overloaded).")
 OPTION(ack_expiry_ms, "store.ack_expiry", DURATION, "30d", 0, 36500 * DAY, fixed, "A durable subscriber that neither acknowledged nor connected for so long is forgotten. 0: never.")
+OPTION(key_window_ms, "store.key_window", DURATION, "1d", 10, 366 * DAY, fixed, "A publish with Idempotency-Key, and the last one of a producer, is remembered for so long; repeated later it is stored again.")
+OPTION(key_memory, "store.key_memory", COUNT, "100000", 1, 100000000, fixed, "Keys and producers of memory-only messages remembered at most, beyond it the oldest is forgotten. Others are kept in the database.")
 
 SECTION("http", "Limits of HTTP requests and of connections.")
 OPTION(head_bytes, "http.head_bytes", SIZE, "32KiB", 1 * KiB, 16 * MiB, fixed, "Request line and headers together; larger ones are refused (431).")

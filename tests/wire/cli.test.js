@@ -84,6 +84,80 @@ say('pub - sends a line at once when lines come slowly', async (t) => {
   assert.equal((await p.end()).code, 0);
 });
 
+say('pub - goes on where it was when the daemon is killed and started again: nothing lost, nothing twice', { ms: 60000 }, async (t) => {
+  const d = await t.daemon({ config: { namespace: { history_count: 0 } } });
+  for (const args of [['--url', d.base], ['--socket', d.adminSocket], ['--url', d.base, '--producer=me'], ['--url', d.base, '--producer=me']]) {
+    const ch = fresh();
+    const p = running(t, ['pub', ch, '-', ...args]);
+    let sent = 0;
+    p.child.stdin.on('error', () => {}); // its end tells why
+    const feed = (n) => { for (const end = sent + n; sent < end; sent++) p.child.stdin.write(`line ${sent}\n`); };
+    for (let kill = 0; kill < 3; kill++) {
+      const before = (await readHistory(d, ch)).length;
+      const ticking = setInterval(() => feed(5), 1);
+      t.cleanup(() => clearInterval(ticking));
+      await until(async () => (await readHistory(d, ch)).length > before, 5000, 'lines to come');
+      await d.restart({ kill: true });
+      await until(async () => (await readHistory(d, ch)).length > before + 50, 10000, 'lines to come again');
+      clearInterval(ticking);
+    }
+    feed(10);
+    p.child.stdin.end();
+    const { code, stderr } = await p.end(20000);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, new RegExp(`published ${sent} messages`));
+    assert.deepEqual((await readHistory(d, ch)).map((m) => m.json.data), Array.from({ length: sent }, (_, i) => `line ${i}`));
+  }
+});
+
+say('pub - says so when somebody else publishes under its name', async (t) => {
+  const d = await daemon(t);
+  const ch = fresh();
+  const p = running(t, ['--url', d.base, 'pub', ch, '-', '--producer', 'shared', '--json']);
+  p.child.stdin.write('one\n');
+  await p.out.next();
+  const seq = await until(async () => { // the number that the server expects next is one more than what it has
+    const a = await d.post(`/v1/publish?channel=${ch}`, 'intruder', { headers: { 'Producer-Id': 'shared', 'Producer-Seq': '9007199254740991' } });
+    return a.json.error?.expected;
+  }, 5000, 'the number');
+  assert.equal((await d.post(`/v1/publish?channel=${ch}`, 'intruder', { headers: { 'Producer-Id': 'shared', 'Producer-Seq': seq } })).status, 200);
+  p.child.stdin.end('two\n');
+  const { code, stderr } = await p.end();
+  assert.equal(code, 1);
+  assert.match(stderr, /somebody else publishes under the same name/);
+  assert.match(stderr, /Line 2 was not stored/);
+});
+
+say('pub --key stores once, --ttl and --expect are handed on', async (t) => {
+  const d = await daemon(t);
+  const ch = fresh();
+  const first = await url(d, 'pub', ch, 'x', '--key', 'k', '--ttl', '60.5');
+  assert.equal(first.code, 0, first.stderr);
+  assert.equal((await url(d, 'pub', ch, 'x', '--key', 'k')).stdout, first.stdout);
+  assert.equal((await url(d, 'pub', ch, 'y', '--expect', first.stdout.trim())).code, 0);
+  const late = await url(d, 'pub', ch, 'y', '--expect', first.stdout.trim());
+  assert.equal(late.code, 1);
+  assert.match(late.stderr, /conflict/);
+  assert.equal((await url(d, 'pub', ch, 'z', '--expect', 'none')).code, 1);
+  assert.equal((await readHistory(d, ch)).length, 2);
+  for (const args of [['-', '--key', 'k'], ['-', '--expect', 'none'], ['x', '--producer', 'p'], ['x', '--key', '']]) {
+    assert.equal((await url(d, 'pub', ch, ...args)).code, 2, args.join(' '));
+  }
+});
+
+say('sub --fail-on-gap does not mind what expired', async (t) => {
+  const d = await daemon(t);
+  const ch = fresh();
+  const a = await d.publish(ch, 'a');
+  await d.publish(ch, 'b', { query: '&ttl=0.05' });
+  await d.publish(ch, 'c');
+  await until(async () => (await readHistory(d, ch)).length === 2, 5000, 'b to expire');
+  const r = await url(d, 'sub', ch, '--since', a.id, '--count', '1', '--fail-on-gap', '--raw');
+  assert.equal(r.code, 0, r.stderr);
+  assert.equal(r.stdout, 'c\n');
+  assert.match(r.stderr, /expired/);
+});
+
 say('pub --file publishes the bytes of a file', async (t) => {
   const d = await daemon(t);
   const ch = fresh();

@@ -303,8 +303,9 @@ for (const [name, target, headers, status, code] of [
   ['to a channel of 256 bytes', `/v1/publish?channel=${'a'.repeat(256)}`, {}, 400, 'bad_channel'],
   ['with ephemeral=maybe', '/v1/publish?channel=a&ephemeral=maybe', {}, 400, 'bad_parameter'],
   ['with batch=tar', '/v1/publish?channel=a&batch=tar', {}, 400, 'bad_parameter'],
-  ['with ttl', '/v1/publish?channel=a&ttl=60', {}, 400, 'not_supported'],
-  ['with Idempotency-Key', '/v1/publish?channel=a', { 'Idempotency-Key': 'k1' }, 400, 'not_supported'],
+  ['with ttl=0', '/v1/publish?channel=a&ttl=0', {}, 400, 'bad_parameter'],
+  ['with ttl=soon', '/v1/publish?channel=a&ttl=soon', {}, 400, 'bad_parameter'],
+  ['with an empty Idempotency-Key', '/v1/publish?channel=a', { 'Idempotency-Key': '' }, 400, 'bad_parameter'],
 ]) {
   claim(`a publish ${name} is refused`, async (t) => {
     refused(await (await daemon(t)).post(target, 'x', { headers }), status, code);

@@ -207,6 +207,8 @@ static void number(struct history *h, struct append *a, int error)
 		struct message *m = a->messages[i];
 
 		m->ts_ms = clock_wall_ms();
+		m->expires_ms =
+			a->terms && a->terms->ttl_ms ? m->ts_ms + (int64_t)a->terms->ttl_ms : 0;
 		if (m->durability == DURABILITY_EPHEMERAL)
 			continue;
 		m->seq = ++h->seq;
@@ -219,6 +221,10 @@ static void number(struct history *h, struct append *a, int error)
 		else if (a->messages[i]->seq)
 			store(h, a->messages[i]);
 	}
+	a->outcome = APPEND_STORED;
+	a->first = a->messages[0]->seq;
+	a->stored_n = a->n;
+	a->durability = a->messages[0]->durability;
 }
 
 static struct batch *batch_make(struct history *h, size_t n)
@@ -325,9 +331,13 @@ static size_t range_start(struct history *h, struct query_range *r, uint64_t upt
 	if (r->range.last) {
 		size_t end = fake_channel_after(c, upto);
 
-		at = end > r->range.last ? end - r->range.last : 0;
-		if (at < c->gone)
-			at = c->gone;
+		at = end;
+		for (size_t i = end, n = r->range.last; i > c->gone && n > 0; i--) {
+			if (message_is_expired(c->rows[i - 1]))
+				continue;
+			at = i - 1;
+			n--;
+		}
 		r->range.after = at < end ? c->rows[at]->seq - 1 : upto;
 	} else {
 		at = fake_channel_after(c, r->range.after);
@@ -456,12 +466,21 @@ struct append *append_new(size_t n)
 	return a;
 }
 
+void append_set_terms(struct append *a, const struct append_terms *terms)
+{
+	a->terms = xcalloc(1, sizeof(*terms));
+	*a->terms = *terms;
+	/* the log here looks at the ttl only */
+	a->terms->key = a->terms->producer = slice_str("");
+}
+
 void append_free(struct append *a)
 {
 	if (!a)
 		return;
 	for (size_t i = 0; i < a->n; i++)
 		message_unref(a->messages[i]);
+	free(a->terms);
 	free(a);
 }
 

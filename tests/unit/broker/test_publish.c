@@ -292,13 +292,34 @@ static void test_every_error_of_the_store_has_a_fault_and_a_text(void **state)
 	static const int errors[] = {-ENOSPC, -EIO, -EBUSY, -EUCLEAN, -ENOMEM, -EAGAIN, -EPERM};
 
 	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
-		enum fault_id id = publish_fault_of(errors[i]);
+		const struct append a = {.error = errors[i]};
 
-		assert_int_equal(fault_status(id), 503);
-		assert_non_null(strstr(publish_fault_text(errors[i]), "nothing was published"));
+		assert_int_equal(fault_status(publish_fault_of(&a)), 503);
+		assert_non_null(strstr(publish_fault_text(&a), "nothing was published"));
 	}
-	assert_int_equal(publish_fault_of(-ENOMEM), FAULT_OVERLOADED);
-	assert_int_equal(publish_fault_of(-EIO), FAULT_STORE_UNAVAILABLE);
+	assert_int_equal(publish_fault_of(&(struct append){.error = -ENOMEM}), FAULT_OVERLOADED);
+	assert_int_equal(publish_fault_of(&(struct append){.error = -EIO}),
+			 FAULT_STORE_UNAVAILABLE);
+}
+
+static void test_every_outcome_has_a_fault_and_a_text(void **state)
+{
+	static const enum fault_id faults[] = {
+		[APPEND_STORED] = FAULT_NONE,
+		[APPEND_DUPLICATE] = FAULT_NONE,
+		[APPEND_PRODUCER_GAP] = FAULT_PRODUCER_GAP,
+		[APPEND_CONFLICT] = FAULT_CONFLICT,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		const struct append a = {.outcome = (enum append_outcome)i};
+
+		assert_int_equal(publish_fault_of(&a), faults[i]);
+		if (faults[i] == FAULT_NONE)
+			continue;
+		assert_int_equal(fault_status(faults[i]), 409);
+		assert_non_null(strstr(publish_fault_text(&a), "nothing was published"));
+	}
 }
 
 int main(void)
@@ -316,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_any_payload_too_large_refuses_all),
 		cmocka_unit_test(test_a_failed_commit_is_told_and_nobody_sees_it),
 		cmocka_unit_test(test_every_error_of_the_store_has_a_fault_and_a_text),
+		cmocka_unit_test(test_every_outcome_has_a_fault_and_a_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
