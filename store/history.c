@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "store/history_internal.h"
 
@@ -75,7 +76,8 @@ void query_set_channel(struct query *q, size_t i, struct slice channel)
 
 	assert(i < q->range_n && channel.n < sizeof(r->name));
 	memcpy(r->name, channel.p, channel.n);
-	r->range.channel = slice_make(r->name, channel.n);
+	r->range.is_prefix = pattern_is(channel);
+	r->range.channel = slice_make(r->name, channel.n - r->range.is_prefix);
 }
 
 void query_free(struct query *q)
@@ -84,6 +86,8 @@ void query_free(struct query *q)
 		return;
 	for (size_t i = 0; i < q->row_n; i++)
 		message_unref(q->rows[i]);
+	for (size_t i = 0; i < q->range_n; i++)
+		free(q->ranges[i].range.losses);
 	free(q->rows);
 	free(q);
 }

@@ -9,6 +9,7 @@
  *   sqlite_channel.c     the writer's cache of channel rows
  *   sqlite_trim.c        retention and purge
  *   sqlite_read.c        range reads
+ *   sqlite_prefix.c      range reads over all channels with a prefix
  *   sqlite_admin.c       listing and backup
  *   sqlite_checkpoint.c  the thread that moves the write-ahead log into the database
  */
@@ -57,6 +58,7 @@ struct sql_channel {
 	bool is_over;
 	bool is_touched;
 	bool is_due_changed;
+	bool is_floor_changed;
 	size_t ns; /* index into the namespace table */
 	struct channel_state row;
 	/* what sqlite_trim.c collected for it in this step */
@@ -142,6 +144,12 @@ struct sql_cursor {
 	uint64_t seqs[SEQS_MAX];
 };
 
+/* A prefix with at most so many channels is read channel by channel, others by a walk over the log.
+ */
+#define PREFIX_CHANNELS_MAX 256
+
+struct sql_prefixes;
+
 struct store_reader {
 	unsigned magic;
 	struct store *s;
@@ -150,7 +158,23 @@ struct store_reader {
 	size_t cursor_room;
 	size_t look_ahead; /* seqs to take from the index at a time */
 	struct merge merge;
+	struct sql_prefixes *prefixes; /* made by the first read that needs it */
+	uint64_t limit;                /* of this read: rows beyond it were not looked for */
 };
+
+/* Take the seqs after `after` from the index. Return 1 when there are any, 0 or negative errno. */
+int cursor_fill(struct store_reader *r, struct sql_cursor *cur, uint64_t after, uint64_t upto);
+
+/* Answer the questions of all prefixes and put cursors on the heap for their rows. Return 0, 1 when
+ * one is partial and no rows shall be given, or negative errno. */
+int prefixes_start(struct store_reader *r, struct store_read *q);
+/* Does the cursor walk over the log for all prefixes? Then it is moved by prefixes_step(): 1 when
+ * it stands on a message, 0 when there is none up to r->limit, or negative errno. */
+bool prefixes_own(const struct store_reader *r, const struct sql_cursor *cur);
+int prefixes_step(struct store_reader *r, struct store_read *q);
+/* Rows looked at by this read. */
+size_t prefixes_scanned(const struct store_reader *r);
+void prefixes_free(struct sql_prefixes *p);
 
 int sqlite_reader_open(struct store *s, struct store_reader **ret);
 void sqlite_reader_close(struct store_reader *r);

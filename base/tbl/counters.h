@@ -37,6 +37,7 @@ COUNTER(COMMITS, counter, "holdfast_commits_total", "", "Transactions committed 
 COUNTER(COMMIT_ERRORS, counter, "holdfast_commit_errors_total", "", "Transactions that failed.")
 COUNTER(APPEND_QUEUE, gauge, "holdfast_append_queue_bytes", "", "Bytes of publishes waiting for the log thread.")
 COUNTER(QUERIES, counter, "holdfast_history_queries_total", "", "Range reads by the reader threads.")
+COUNTER(PATTERN_SCANNED, counter, "holdfast_pattern_rows_scanned_total", "", "Rows of the log and of the list of channels that reads for patterns looked at.")
 COUNTER(QUERY_QUEUE, gauge, "holdfast_query_queue", "", "Queries waiting for a reader thread.")
 COUNTER(TRIMMED, counter, "holdfast_messages_trimmed_total", "", "Messages removed by retention.")
 COUNTER(WAL_BYTES, gauge, "holdfast_wal_bytes", "", "Size of the write-ahead log file.")
