@@ -18,7 +18,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/pattern.h"
 #include "broker/channel.h"
+#include "broker/pattern_losses.h"
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
@@ -73,8 +75,7 @@ static void open_once(struct subscriber *s)
 		s->ops->opened(s, subscriber_position(s));
 }
 
-static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from,
-		     uint64_t to, uint64_t oldest)
+void recovery_tell_gap(struct subscription *sub, const struct gap *g)
 {
 	static const enum counter_id counters[] = {
 		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,
@@ -82,10 +83,36 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 		[GAP_INVALID] = COUNTER_GAPS_INVALID,
 	};
 	struct subscriber *s = sub->subscriber;
-	struct gap g = {channel_name(sub->channel), from, to, oldest, reason};
 
-	count_inc(s->hub->counters, counters[reason]);
-	s->ops->gap(s, &g);
+	count_inc(s->hub->counters, counters[g->reason]);
+	s->ops->gap(s, g);
+}
+
+static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from,
+		     uint64_t to, uint64_t oldest)
+{
+	recovery_tell_gap(sub, &(struct gap){channel_name(sub->channel), from, to, oldest, reason});
+}
+
+/* The bad cursor with which the client came; true when there was one. */
+static bool tell_bad_cursor(struct subscription *sub, uint64_t oldest)
+{
+	if (!sub->gap_from)
+		return false;
+	tell_gap(sub, sub->gap_reason, slice_str(sub->gap_from), 0, oldest);
+	free(sub->gap_from);
+	sub->gap_from = NULL;
+	return true;
+}
+
+/* The start is known now: it is `from`. */
+static void start_is_settled(struct subscription *sub)
+{
+	if (sub->last || sub->from_oldest)
+		sub->start = sub->from;
+	sub->from_oldest = sub->is_resolved = false;
+	sub->last = 0;
+	sub->last_before = 0;
 }
 
 /* What the log or memory said about the beginning of a channel: where this subscription really
@@ -110,18 +137,13 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 			sub->from = b->floor;
 		return;
 	}
-	if (sub->gap_from) {
-		tell_gap(sub, sub->gap_reason, slice_str(sub->gap_from), 0, b->oldest);
-		free(sub->gap_from);
-		sub->gap_from = NULL;
-	} else if (!sub->from_oldest && !sub->last && b->floor > at) {
+	if (!tell_bad_cursor(sub, b->oldest) && !sub->from_oldest && !sub->last && b->floor > at) {
 		size_t n = id_format(id, &s->hub->epoch, at);
 
 		tell_gap(sub, GAP_RETENTION, slice_make(id, n), b->floor, b->oldest);
 		sub->gone = b->floor;
 	}
-	sub->from_oldest = false;
-	sub->last = 0;
+	start_is_settled(sub);
 }
 
 /* --- from memory ----------------------------------------------------------------------------- */
@@ -131,9 +153,10 @@ static bool memory_covers(const struct subscription *sub)
 	const struct channel *ch = sub->channel;
 
 	if (sub->last)
-		return ch->is_whole || ch->recent_n >= sub->last;
+		return (ch->is_whole || ch->recent_n >= sub->last) && channel_is_exact(ch) &&
+		       !sub->last_before && !sub->is_resolved;
 	if (sub->from_oldest)
-		return ch->is_whole;
+		return ch->is_whole && channel_is_exact(ch);
 	return subscription_cursor(sub) >= ch->covers_after;
 }
 
@@ -166,16 +189,38 @@ static void settle_from_memory(struct subscriber *s)
 	}
 }
 
-/* The subscription whose next recent message is the oldest of all; NULL: all have been given. */
+/* Was it handed over before, when the subscriber stood at a newer position, for a subscription that
+ * stands for its channel too? */
+static bool was_given(const struct subscriber *s, const struct message *m)
+{
+	const struct subscription *sub;
+
+	if (s->pattern_n == 0)
+		return false;
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
+		if (sub->start < m->seq && m->seq <= sub->from &&
+		    pattern_matches(channel_name(sub->channel), message_channel(m)))
+			return true;
+	return false;
+}
+
+/* The subscription whose next recent message is the oldest of all; NULL: all have been given. What
+ * was given for another subscription is passed over. */
 static struct subscription *next_in_memory(struct subscriber *s)
 {
 	struct subscription *sub, *best = NULL;
 	uint64_t best_seq = UINT64_MAX;
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
+		uint64_t seq = 0;
+
+		for (; sub->next < sub->channel->recent_n; sub->next++) {
+			seq = channel_recent(sub->channel, sub->next)->message->seq;
+			if (seq > s->pos)
+				break;
+		}
 		if (sub->next == sub->channel->recent_n)
 			continue;
-		uint64_t seq = channel_recent(sub->channel, sub->next)->message->seq;
 		if (seq < best_seq) {
 			best_seq = seq;
 			best = sub;
@@ -195,13 +240,14 @@ static bool feed_from_memory(struct subscriber *s)
 	while ((sub = next_in_memory(s)) != NULL) {
 		struct recent *r = channel_recent(sub->channel, sub->next);
 
-		if (s->ops->send(s, channel_frame(sub->channel, r, s->ops)) != 0) {
-			s->is_full = true;
-			break;
+		if (!was_given(s, r->message)) {
+			if (s->ops->send(s, channel_frame(sub->channel, r, s->ops)) != 0) {
+				s->is_full = true;
+				break;
+			}
+			n++;
 		}
 		s->pos = r->message->seq;
-		sub->next++;
-		n++;
 	}
 	/* Frames were made. */
 	STAILQ_FOREACH (sub, &s->subscriptions, link)
@@ -220,6 +266,33 @@ static void become_live(struct subscriber *s)
 
 /* --- from the log ---------------------------------------------------------------------------- */
 
+/* The oldest row of those that the subscription stands for; 0: none. */
+static uint64_t oldest_row(const struct subscription *sub, const struct query *q)
+{
+	for (size_t i = 0; i < q->row_n; i++)
+		if (pattern_matches(channel_name(sub->channel), message_channel(q->rows[i])))
+			return q->rows[i]->seq;
+	return 0;
+}
+
+/* A pattern has no floor below which all is gone: its position stays, and what its channels have
+ * lost is told one by one. */
+static void settle_pattern(struct subscription *sub, const struct query *q,
+			   const struct store_range *r, bool tell)
+{
+	if (!tell) {
+		if (sub->last && !sub->is_resolved)
+			sub->from = r->after;
+		return;
+	}
+	tell_bad_cursor(sub, oldest_row(sub, q));
+	if (sub->last || sub->from_oldest)
+		pattern_losses_note(sub, r, q->upto);
+	else
+		pattern_losses_tell(sub, r, q->upto);
+	start_is_settled(sub);
+}
+
 static void settle_from_log(struct subscriber *s, struct query *q)
 {
 	for (int tell = 0; tell <= 1; tell++) {
@@ -229,7 +302,10 @@ static void settle_from_log(struct subscriber *s, struct query *q)
 			const struct store_range *r = &q->ranges[i].range;
 			struct beginning b = {r->after, r->floor, r->oldest};
 
-			settle(sub, &b, tell);
+			if (sub->channel->is_pattern)
+				settle_pattern(sub, q, r, tell);
+			else
+				settle(sub, &b, tell);
 		}
 		if (!tell)
 			open_once(s);
@@ -238,24 +314,53 @@ static void settle_from_log(struct subscriber *s, struct query *q)
 
 static void feed_from_log(struct subscriber *s, struct query *q)
 {
-	size_t i;
+	int64_t n = 0;
 
-	for (i = 0; i < q->row_n; i++) {
+	for (size_t i = 0; i < q->row_n; i++) {
 		struct message *m = q->rows[i];
-		struct frame *f = s->ops->encode(m, &s->hub->epoch);
-		int rc = s->ops->send(s, f);
 
-		frame_unref(f);
-		if (rc != 0) {
-			s->is_full = true;
-			break;
+		if (!was_given(s, m)) {
+			struct frame *f = s->ops->encode(m, &s->hub->epoch);
+			int rc = s->ops->send(s, f);
+
+			frame_unref(f);
+			if (rc != 0) {
+				s->is_full = true;
+				break;
+			}
+			n++;
 		}
 		s->pos = m->seq;
 	}
-	if (!s->is_full)
+	if (!s->is_full && q->reached > s->pos)
 		s->pos = q->reached;
-	count_add(s->hub->counters, COUNTER_ENCODED, (int64_t)i);
-	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, (int64_t)i);
+	count_add(s->hub->counters, COUNTER_ENCODED, n);
+	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, n);
+}
+
+/* The newest messages of a pattern lie too far apart for one read: remember how far it got. False
+ * when all were found. */
+static bool is_partial(struct subscriber *s, const struct query *q)
+{
+	struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
+	bool is_any = false;
+
+	for (size_t i = 0; i < q->range_n; i++)
+		is_any |= q->ranges[i].range.is_partial;
+	for (size_t i = 0; is_any && i < q->range_n; i++, sub = STAILQ_NEXT(sub, link)) {
+		const struct store_range *r = &q->ranges[i].range;
+
+		if (!r->is_prefix || !r->last)
+			continue;
+		if (r->is_partial) {
+			sub->last = r->last;
+			sub->last_before = r->before;
+		} else {
+			sub->from = r->after;
+			sub->is_resolved = true;
+		}
+	}
+	return is_any;
 }
 
 static void rows_came(struct query *q)
@@ -268,8 +373,10 @@ static void rows_came(struct query *q)
 		if (q->error) {
 			s->ops->failed(s, FAULT_STORE_UNAVAILABLE);
 		} else {
-			settle_from_log(s, q);
-			feed_from_log(s, q);
+			if (!is_partial(s, q)) {
+				settle_from_log(s, q);
+				feed_from_log(s, q);
+			}
 			recovery_step(s);
 		}
 	}
@@ -284,14 +391,18 @@ static void ask_log(struct subscriber *s)
 	size_t i = 0;
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
-		query_set_channel(q, i, channel_name(sub->channel));
-		q->ranges[i].range.after = subscription_cursor(sub);
-		q->ranges[i].range.last = sub->last;
-		i++;
+		struct store_range *r = &q->ranges[i].range;
+
+		query_set_channel(q, i++, channel_name(sub->channel));
+		r->after = subscription_cursor(sub);
+		r->last = sub->is_resolved ? 0 : sub->last;
+		r->before = sub->last_before;
+		r->lost_after = pattern_losses_known(sub);
 	}
 	q->upto = h->head;
 	q->row_max = h->limits.page_rows;
 	q->byte_max = h->limits.page_bytes;
+	q->scan_max = h->limits.page_scan;
 	q->reply_to = h->mailbox;
 	q->done = rows_came;
 	q->owner = s;
@@ -306,6 +417,13 @@ static void ask_log(struct subscriber *s)
 }
 
 /* --- the step -------------------------------------------------------------------------------- */
+
+/* Memory may hold what is lost to the log. What was left out for that, with a gap or because it was
+ * no more at the start, must not come back from there for another subscription. */
+static bool is_behind_losses(const struct subscription *sub)
+{
+	return sub->losses && pattern_losses_end(sub) > subscriber_position(sub->subscriber);
+}
 
 enum source { FROM_MEMORY, FROM_LOG, MUST_WAIT };
 
@@ -324,7 +442,7 @@ static enum source survey(struct subscriber *s)
 		struct channel *ch = sub->channel;
 
 		channel_expire_old(ch);
-		if (memory_covers(sub))
+		if (memory_covers(sub) && !is_behind_losses(sub))
 			continue;
 		channel_warm(ch);
 		if (ch->warmth == CHANNEL_WARMING) {

@@ -9,6 +9,8 @@
 
 #include "broker/hub.h"
 
+struct subscription;
+
 /* Go on feeding a CATCHING_UP subscriber. Does nothing while it is full or waits. */
 void recovery_step(struct subscriber *s);
 /* A live subscriber could not take the message (its seq; it was not queued). */
@@ -18,6 +20,8 @@ void recovery_fall_behind(struct subscriber *s, uint64_t seq);
  * own; for that the queue is taken back, so that what is queued is always in log order, and one
  * number says what a later rewind dropped. */
 void recovery_restart(struct subscriber *s, uint64_t from);
+/* Tell the client of a gap of this subscription, and count it. */
+void recovery_tell_gap(struct subscription *sub, const struct gap *g);
 /* Forget what is under way: the subscriptions changed, or the subscriber goes. */
 void recovery_cancel(struct subscriber *s);
 /* Step everybody on the list; they may come to stand on it again. */

@@ -32,6 +32,8 @@ COUNTER(CATCHING_UP, gauge, "holdfast_subscribers_catching_up", "", "Subscribers
 COUNTER(EPHEMERAL_SKIPPED, counter, "holdfast_ephemeral_skipped_total", "", "Ephemeral messages skipped for subscribers that were catching up.")
 COUNTER(SUBSCRIPTIONS, gauge, "holdfast_subscriptions", "", "Subscriptions (subscriber × channel) now.")
 COUNTER(CHANNELS_ACTIVE, gauge, "holdfast_channels_active", "", "Channels with subscribers, summed over workers.")
+COUNTER(PATTERNS, gauge, "holdfast_patterns_active", "", "Patterns with subscribers, summed over workers.")
+COUNTER(PATTERNS_REFUSED, counter, "holdfast_patterns_refused_total", "", "Subscriptions refused because of the limits of patterns.")
 COUNTER(RECENT_BYTES, gauge, "holdfast_recent_history_bytes", "", "Memory held by recent messages of active channels.")
 COUNTER(COMMITS, counter, "holdfast_commits_total", "", "Transactions committed by the log thread.")
 COUNTER(COMMIT_ERRORS, counter, "holdfast_commit_errors_total", "", "Transactions that failed.")
