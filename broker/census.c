@@ -4,14 +4,21 @@
  * subscribes, so the table is bounded by the subscriptions themselves. The shard is chosen by
  * another hash than uthash's own, so that the tables inside the shards stay evenly filled. No call
  * leaves this file under a lock, census_each excepted.
+ *
+ * Which patterns stand for a channel: for each length of prefix in use one more look-up. How many
+ * patterns have which length are atomics beside the locks; nobody rests anything but a number that
+ * is shown on them.
  */
 #include "broker/census.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/map.h"
 #include "base/obj.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 
 #define SHARDS 16
@@ -30,6 +37,8 @@ struct shard {
 
 struct census {
 	struct shard shards[SHARDS];
+	atomic_uint patterns;             /* entries that are patterns … */
+	atomic_uint by_length[UINT8_MAX]; /* … by bytes before the `*` */
 };
 
 const char *subscriber_kind_name(enum subscriber_kind k)
@@ -80,6 +89,15 @@ static struct entry *find_locked(struct shard *s, struct slice name)
 	return e;
 }
 
+static void count_pattern(struct census *c, struct slice name, bool is_new)
+{
+	if (!pattern_is(name))
+		return;
+	/* unsigned: adding the largest takes one away */
+	atomic_fetch_add(&c->by_length[name.n - 1], is_new ? 1 : UINT_MAX);
+	atomic_fetch_add(&c->patterns, is_new ? 1 : UINT_MAX);
+}
+
 void census_enter(struct census *c, struct slice name, enum subscriber_kind k)
 {
 	struct shard *s = shard_of(c, name);
@@ -91,6 +109,7 @@ void census_enter(struct census *c, struct slice name, enum subscriber_kind k)
 		e->name_n = (uint8_t)name.n;
 		memcpy(e->name, name.p, name.n);
 		HASH_ADD_KEYPTR(hh, s->entries, e->name, e->name_n, e);
+		count_pattern(c, name, true);
 	}
 	e->row.by_kind[k]++;
 	pthread_mutex_unlock(&s->lock);
@@ -115,20 +134,46 @@ void census_leave(struct census *c, struct slice name, enum subscriber_kind k)
 	if (is_empty(&e->row)) {
 		HASH_DEL(s->entries, e);
 		free(e);
+		count_pattern(c, name, false);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
 
-struct census_row census_get(struct census *c, struct slice name)
+static bool add_row(struct census *c, struct slice name, struct census_row *sum)
 {
 	struct shard *s = shard_of(c, name);
-	struct census_row row = {0};
 
 	pthread_mutex_lock(&s->lock);
-	struct entry *e = find_locked(s, name);
-	if (e)
-		row = e->row;
+	const struct entry *e = find_locked(s, name);
+	for (size_t k = 0; e && k < KIND_COUNT; k++)
+		sum->by_kind[k] += e->row.by_kind[k];
 	pthread_mutex_unlock(&s->lock);
+	return e != NULL;
+}
+
+bool census_has(struct census *c, struct slice name)
+{
+	struct census_row row = {0};
+
+	return add_row(c, name, &row);
+}
+
+struct census_row census_get(struct census *c, struct slice name)
+{
+	struct census_row row = {0};
+	char text[UINT8_MAX + 1];
+
+	add_row(c, name, &row);
+	if (atomic_load(&c->patterns) == 0 || pattern_is(name))
+		return row;
+	memcpy(text, name.p, name.n);
+	text[name.n] = '*';
+	/* from `name*` down to `*` */
+	for (size_t n = name.n < UINT8_MAX ? name.n : UINT8_MAX - 1; n < UINT8_MAX; n--) {
+		text[n] = '*';
+		if (atomic_load(&c->by_length[n]))
+			add_row(c, slice_make(text, n + 1), &row);
+	}
 	return row;
 }
 
@@ -151,8 +196,10 @@ void census_each(struct census *c, struct slice prefix,
 
 		pthread_mutex_lock(&s->lock);
 		HASH_ITER (hh, s->entries, e, next) {
-			if (e->name_n >= prefix.n && memcmp(e->name, prefix.p, prefix.n) == 0)
-				row(arg, slice_make(e->name, e->name_n), &e->row);
+			struct slice name = slice_make(e->name, e->name_n);
+
+			if (!pattern_is(name) && slice_has_prefix(name, prefix))
+				row(arg, name, &e->row);
 		}
 		pthread_mutex_unlock(&s->lock);
 	}

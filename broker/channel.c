@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 #include "broker/recovery.h"
@@ -29,6 +30,8 @@ struct channel *channel_find(struct hub *h, struct slice name)
 {
 	struct channel *ch = NULL;
 
+	if (pattern_is(name))
+		return pattern_index_find(&h->patterns, name);
 	HASH_FIND(hh, h->channels, name.p, name.n, ch);
 	return ch;
 }
@@ -37,6 +40,29 @@ static void unset_idle(struct channel *ch)
 {
 	TAILQ_REMOVE(&ch->hub->idle, ch, idle);
 	ch->hub->idle_n--;
+	ch->hub->idle_pattern_n -= ch->is_pattern;
+}
+
+static void enlist(struct channel *ch)
+{
+	struct hub *h = ch->hub;
+
+	if (ch->is_pattern)
+		pattern_index_add(&h->patterns, ch);
+	else
+		HASH_ADD_KEYPTR(hh, h->channels, ch->name, ch->name_n, ch);
+	count_inc(h->counters, ch->is_pattern ? COUNTER_PATTERNS : COUNTER_CHANNELS_ACTIVE);
+}
+
+static void delist(struct channel *ch)
+{
+	struct hub *h = ch->hub;
+
+	if (ch->is_pattern)
+		pattern_index_remove(&h->patterns, ch);
+	else
+		HASH_DELETE(hh, h->channels, ch);
+	count_add(h->counters, ch->is_pattern ? COUNTER_PATTERNS : COUNTER_CHANNELS_ACTIVE, -1);
 }
 
 static void account(struct channel *ch, int64_t bytes)
@@ -68,8 +94,7 @@ static void channel_free(struct channel *ch)
 {
 	assert(ch->subscription_n == 0 && TAILQ_EMPTY(&ch->waiters));
 	unset_idle(ch);
-	HASH_DELETE(hh, ch->hub->channels, ch);
-	count_add(ch->hub->counters, COUNTER_CHANNELS_ACTIVE, -1);
+	delist(ch);
 	if (ch->query)
 		ch->query->owner = NULL;
 	while (ch->recent_n)
@@ -86,6 +111,7 @@ static void set_idle(struct channel *ch)
 	ch->idle_since_ms = loop_now_ms(h->loop);
 	TAILQ_INSERT_TAIL(&h->idle, ch, idle);
 	h->idle_n++;
+	h->idle_pattern_n += ch->is_pattern;
 	/* Never ch itself: whoever calls still looks at it. */
 	while (h->idle_n > h->limits.idle_channels && TAILQ_FIRST(&h->idle) != ch)
 		channel_free(TAILQ_FIRST(&h->idle));
@@ -104,13 +130,13 @@ struct channel *channel_get(struct hub *h, struct slice name)
 	ch->hub = h;
 	ch->covers_after = h->head;
 	ch->is_whole = h->head == 0;
+	ch->is_pattern = pattern_is(name);
 	ch->name_n = (uint8_t)name.n;
 	memcpy(ch->name, name.p, name.n);
 	TAILQ_INIT(&ch->waiters);
 	channel_take_options(ch);
-	HASH_ADD_KEYPTR(hh, h->channels, ch->name, ch->name_n, ch);
+	enlist(ch);
 	set_idle(ch);
-	count_inc(h->counters, COUNTER_CHANNELS_ACTIVE);
 	return ch;
 }
 
@@ -215,9 +241,10 @@ void channel_keep_limits(struct channel *ch)
 {
 	struct hub *h = ch->hub;
 
-	while (ch->recent_n > 1 && (ch->recent_n > h->limits.recent_count ||
-				    ch->recent_bytes > h->limits.recent_bytes ||
-				    (ch->keep_count && ch->recent_n > ch->keep_count)))
+	while (ch->recent_n > 1 &&
+	       (ch->recent_n > h->limits.recent_count ||
+		ch->recent_bytes > h->limits.recent_bytes ||
+		(ch->keep_count && !ch->is_pattern && ch->recent_n > ch->keep_count)))
 		forget_oldest(ch);
 	if (h->recent_bytes <= h->limits.recent_total_bytes)
 		return;
@@ -225,7 +252,7 @@ void channel_keep_limits(struct channel *ch)
 	TAILQ_FOREACH_SAFE (idle, &h->idle, idle, next) {
 		if (h->recent_bytes <= h->limits.recent_total_bytes)
 			return;
-		if (idle != ch)
+		if (idle != ch && !idle->is_pinned)
 			channel_free(idle);
 	}
 	while (ch->recent_n > 0 && h->recent_bytes > h->limits.recent_total_bytes)
@@ -275,13 +302,26 @@ void channel_forget(struct channel *ch)
 
 void channel_take_options(struct channel *ch)
 {
-	const struct namespace *ns = namespace_find(ch->hub->namespaces, channel_name(ch));
+	const struct namespace_table *t = ch->hub->namespaces;
 
-	ch->keep_count = ns->history_count;
-	ch->keep_age_ms = ns->history_age_ms;
-	ch->has_presence = ch->hub->desk && ns->has_presence;
-	ch->has_presence_events = ns->has_presence_events;
-	ch->slow = (uint8_t)ns->slow;
+	ch->keep_count = ch->keep_age_ms = 0;
+	ch->slow = SLOW_LAG;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct namespace *ns = &t->ns[i];
+
+		if (!pattern_meets_namespace(t, i, channel_name(ch)))
+			continue;
+		if (ns->history_count && (!ch->keep_count || ns->history_count < ch->keep_count))
+			ch->keep_count = ns->history_count;
+		if (ns->history_age_ms &&
+		    (!ch->keep_age_ms || ns->history_age_ms < ch->keep_age_ms))
+			ch->keep_age_ms = ns->history_age_ms;
+		if (ns->slow > ch->slow)
+			ch->slow = (uint8_t)ns->slow;
+		/* Who subscribes to a pattern is in none of its channels. */
+		ch->has_presence = ch->hub->desk && ns->has_presence && !ch->is_pattern;
+		ch->has_presence_events = ns->has_presence_events && !ch->is_pattern;
+	}
 }
 
 uint32_t channel_recent_after(struct channel *ch, uint64_t after)
@@ -321,36 +361,51 @@ struct frame *channel_frame(struct channel *ch, struct recent *r, const struct s
 	return f;
 }
 
+/* A frame that several channels keep counts for each of them: the bounds hold, if early. */
+void channel_keep_frame(struct channel *ch, struct recent *r, enum frame_format format,
+			struct frame *f)
+{
+	assert(!r->frames[format]);
+	r->frames[format] = frame_ref(f);
+	account(ch, (int64_t)(sizeof(*f) + f->n));
+}
+
 /* --- warming --------------------------------------------------------------------------------- */
 
 /* Put the rows of a complete read, which ends where recent begins, in front of it. */
 static void prepend(struct channel *ch, struct query *q)
 {
 	const struct store_range *range = &q->ranges[0].range;
+	uint64_t covers = range->after > range->floor ? range->after : range->floor;
+	size_t first = 0, n;
 	uint32_t room = RECENT_ROOM_MIN;
 	uint32_t live_n = ch->recent_n;
 
-	while (room < q->row_n + live_n)
+	/* What was trimmed meanwhile of that which came after the read's end is still here. */
+	if (covers > q->upto)
+		covers = q->upto;
+	/* Behind the floor of a pattern some channels have rows and others have holes. */
+	while (first < q->row_n && q->rows[first]->seq <= covers)
+		first++;
+	n = q->row_n - first;
+	while (room < n + live_n)
 		room *= 2;
 	struct recent *ring = xcalloc(room, sizeof(*ring));
 	int64_t bytes = 0;
-	for (size_t i = 0; i < q->row_n; i++) {
-		ring[i].message = message_ref(q->rows[i]);
-		bytes += (int64_t)message_size(q->rows[i]);
+	for (size_t i = 0; i < n; i++) {
+		ring[i].message = message_ref(q->rows[first + i]);
+		bytes += (int64_t)message_size(q->rows[first + i]);
 	}
 	for (uint32_t i = 0; i < live_n; i++)
-		ring[q->row_n + i] = *channel_recent(ch, i);
+		ring[n + i] = *channel_recent(ch, i);
 	free(ch->recent);
 	ch->recent = ring;
 	ch->recent_room = room;
 	ch->recent_first = 0;
-	ch->recent_n = (uint32_t)q->row_n + live_n;
-	ch->covers_after = range->after > range->floor ? range->after : range->floor;
-	/* What was trimmed meanwhile of that which came after the read's end is still here. */
-	if (ch->covers_after > q->upto)
-		ch->covers_after = q->upto;
+	ch->recent_n = (uint32_t)n + live_n;
+	ch->covers_after = covers;
 	/* Fewer than were asked for: that is all there is. */
-	ch->is_whole = q->row_n < range->last;
+	ch->is_whole = q->row_n < range->last && first == 0;
 	account(ch, bytes);
 	channel_keep_limits(ch);
 }
@@ -388,6 +443,7 @@ void channel_warm(struct channel *ch)
 	q->upto = ch->covers_after;
 	q->row_max = 2 * h->limits.recent_count; /* places of expired ones may stand between */
 	q->byte_max = h->limits.recent_bytes;
+	q->scan_max = h->limits.page_scan;
 	q->reply_to = h->mailbox;
 	q->done = warm_done;
 	q->owner = ch;

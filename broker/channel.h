@@ -7,6 +7,9 @@
  * Made by the first subscriber; kept for a while after the last one has left, so that a client
  * between two polls finds its history in memory. `warm`: filled once from the log, so that a crowd
  * that returns after a restart costs one read.
+ *
+ * A pattern (`room:*`) is a channel too: its messages are those of all channels that it stands for,
+ * its subscribers, recent messages and reads are like any other's.
  * Thread: the hub's. Inside broker/ only.
  */
 #ifndef BROKER_CHANNEL_H
@@ -16,28 +19,28 @@
 #include "base/map.h"
 #include "broker/hub.h"
 
-/* Messages of a channel that expired, one after the other, and are not told yet. */
-struct expired_run {
-	uint64_t from;   /* the message before the first */
-	uint64_t to;     /* the last */
-	uint64_t oldest; /* of the channel when they were found; 0: not known */
-};
+struct expired_runs;
 
 struct subscription {
 	struct subscriber *subscriber;
 	struct channel *channel;
-	uint64_t from;      /* wants seq > from; see subscriber.pos */
-	uint64_t gone;      /* a gap told that everything up to here can not be had */
-	uint32_t slot;      /* index in channel->subscriptions */
-	uint32_t last;      /* not 0: START_LAST, not yet resolved into from */
-	uint32_t next;      /* scratch of one merge: index into channel->recent */
-	bool from_oldest;   /* starts with the oldest there is, not yet resolved into from */
-	uint8_t gap_reason; /* of gap_from */
-	struct expired_run *expired; /* owned; NULL: none */
-	bool is_present;             /* has a place in the channel's presence */
+	uint64_t from;    /* wants seq > from; see subscriber.pos */
+	uint64_t gone;    /* a gap told that everything up to here can not be had */
+	uint64_t start;   /* of what it wants, all with start < seq ≤ from has been handed over */
+	uint32_t slot;    /* index in channel->subscriptions */
+	uint32_t last;    /* not 0: START_LAST, not yet resolved into from */
+	uint32_t next;    /* scratch of one merge: index into channel->recent */
+	bool from_oldest; /* starts with the oldest there is, not yet resolved into from */
+	bool has_cursor;  /* began with a position: what was lost after it is told */
+	bool is_resolved; /* last of a pattern: from is good, but others of the read are not */
+	uint8_t gap_reason;           /* of gap_from */
+	struct expired_runs *expired; /* see expired.h; NULL: none */
+	bool is_present;              /* has a place in the channel's presence */
 	bool wants_members;
-	bool owes_members; /* the list is to be told once the subscriber is live */
-	char *gap_from;    /* a cursor that was no good, to be told with the first data; owned */
+	bool owes_members;    /* the list is to be told once the subscriber is live */
+	char *gap_from;       /* a cursor that was no good, to be told with the first data; owned */
+	uint64_t last_before; /* last of a pattern: counts only messages up to here */
+	struct pattern_losses *losses;   /* of a pattern: what the client knows; NULL: nothing */
 	STAILQ_ENTRY(subscription) link; /* of its subscriber */
 };
 
@@ -67,7 +70,10 @@ struct channel {
 	size_t recent_bytes;
 	uint64_t covers_after;
 	bool is_whole;       /* recent holds all that is retained: nothing older can be had */
-	uint64_t keep_count; /* retention of the namespace: recent keeps no more either */
+	bool is_pattern;     /* the name ends in `*` */
+	bool is_pinned;      /* in use by a delivery: not to be freed */
+	uint64_t keep_count; /* retention of the namespace: recent keeps no more either (of a
+				pattern, the strictest of all it reaches into; see below) */
 	uint64_t keep_age_ms;
 	bool has_presence, has_presence_events; /* of the namespace */
 	uint64_t newest; /* seq of the newest message announced since the channel was made; 0: none
@@ -82,6 +88,13 @@ struct channel {
 	uint8_t name_n;
 	char name[];
 };
+
+/* Does recent hold nothing of what retention by number has removed? Recent of a pattern may: which
+ * messages of which channel are too many is for the log to know. */
+static inline bool channel_is_exact(const struct channel *ch)
+{
+	return !ch->is_pattern || ch->keep_count == 0 || ch->recent_n <= ch->keep_count;
+}
 
 /* Find or make. */
 struct channel *channel_get(struct hub *h, struct slice name);
@@ -108,6 +121,9 @@ uint32_t channel_recent_after(struct channel *ch, uint64_t after);
 bool channel_recent_last(struct channel *ch, uint32_t n, uint32_t *ret_i);
 /* The frame of a recent message for this kind of subscriber, made now if need be; borrowed. */
 struct frame *channel_frame(struct channel *ch, struct recent *r, const struct subscriber_ops *ops);
+/* Keep this frame, made for another channel of the same message, with it; takes a reference. */
+void channel_keep_frame(struct channel *ch, struct recent *r, enum frame_format format,
+			struct frame *f);
 /* Make the channel and the hub keep their limits; after frames were made. The newest message stays,
  * unless the hub is full. */
 void channel_keep_limits(struct channel *ch);

@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "broker/channel.h"
 #include "broker/recovery.h"
@@ -415,6 +416,15 @@ void durable_gap(struct subscriber *s, struct slice channel, uint64_t to)
 		flight_settle(s->durable, f, to);
 }
 
+int durable_check_channel(struct slice channel, struct fault *fault)
+{
+	if (!pattern_is(channel))
+		return 0;
+	return fault_set(fault, FAULT_NOT_SUPPORTED,
+			 "positions are kept of channels: a durable subscriber can not take a "
+			 "pattern, name the channels");
+}
+
 int durable_check_ack(const struct hub *h, struct slice subscriber, struct slice channel,
 		      struct slice id, bool is_admin, uint64_t *ret_seq, struct fault *fault)
 {
@@ -422,7 +432,9 @@ int durable_check_ack(const struct hub *h, struct slice subscriber, struct slice
 
 	if (wrong)
 		return fault_set(fault, FAULT_BAD_PARAMETER, "subscriber: %s", wrong);
-	int rc = subscriber_check(h, &channel, 1, 0, is_admin, fault);
+	int rc = durable_check_channel(channel, fault);
+	if (rc == 0)
+		rc = subscriber_check(h, NULL, &channel, 1, is_admin, fault);
 	if (rc != 0)
 		return rc;
 	switch (id_parse(id, &h->epoch, ret_seq)) {
@@ -567,7 +579,7 @@ static int add_from(struct subscriber *s, const struct joining *j, struct fault 
 		if (seq < from)
 			from = seq;
 	}
-	int rc = subscriber_check(s->hub, names, l->n, s->channel_n, j->is_admin, fault);
+	int rc = subscriber_check(s->hub, s, names, l->n, j->is_admin, fault);
 	if (rc == 0) {
 		positions_kept(s->durable, l);
 		if (j->joined)
@@ -672,7 +684,7 @@ bool durable_must_wait(struct subscriber *s)
 static int subscribe_now(struct subscriber *s, const struct durable_request *r,
 			 const struct slice *names, size_t n, struct fault *fault)
 {
-	int rc = subscriber_check(s->hub, names, n, s->channel_n, r->is_admin, fault);
+	int rc = subscriber_check(s->hub, s, names, n, r->is_admin, fault);
 
 	if (rc != 0)
 		return rc;
@@ -715,7 +727,15 @@ int durable_subscribe(struct subscriber *s, const struct durable_request *r, str
 		return fault_set(fault, FAULT_BAD_PARAMETER,
 				 "subscriber: this connection is %.*s already",
 				 SLICE_ARG(name_of(s->durable)));
-	int rc = subscriber_check(s->hub, r->channels, r->n, 0, r->is_admin, fault);
+	if (s->pattern_n > 0)
+		return fault_set(fault, FAULT_NOT_SUPPORTED,
+				 "subscriber: this connection has patterns, of which no positions "
+				 "can be kept; use another one");
+	int rc = 0;
+	for (size_t i = 0; i < r->n && rc == 0; i++)
+		rc = durable_check_channel(r->channels[i], fault);
+	if (rc == 0)
+		rc = subscriber_check(s->hub, s, r->channels, r->n, r->is_admin, fault);
 	if (rc != 0)
 		return rc;
 	if (!s->durable)

@@ -61,6 +61,8 @@ int durable_subscribe(struct subscriber *s, const struct durable_request *r, str
 /* The name; p NULL when the subscriber has none. */
 struct slice durable_name(const struct subscriber *s);
 
+/* Can a position be kept of it? 0, or FAULT_NOT_SUPPORTED for a pattern. */
+int durable_check_channel(struct slice channel, struct fault *fault);
 /* May this id be acknowledged for this channel? 0 and its seq, or negative with fault filled. */
 int durable_check_ack(const struct hub *h, struct slice subscriber, struct slice channel,
 		      struct slice id, bool is_admin, uint64_t *ret_seq, struct fault *fault);

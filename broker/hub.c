@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hub: fan-out. DESIGN: for each message of a batch one look-up, then a walk over a dense array of
- * subscriptions. A frame is made at most once per wire format, kept with the message in the
- * channel's recent history, and only referenced from there on: no allocation, no copy and no atomic
- * operation per subscriber. send() only queues; a subscriber that can not take a message falls
- * behind and is fed by recovery from then on. A message that expired on its way here is not sent:
- * recovery tells of it.
+ * hub: fan-out. DESIGN: for each message of a batch one look-up, and one more per length of prefix
+ * when there are patterns; then a walk over a dense array of subscriptions for each topic found:
+ * the channel and the patterns that stand for it. A frame is made at most once per wire format,
+ * kept with the message in the topics' recent history, and only referenced from there on: no
+ * allocation, no copy and no atomic operation per subscriber. Of a message with several topics a
+ * subscriber is marked with its number when it has it, so that it gets it once. send() only queues;
+ * a subscriber that can not take a message falls behind and is fed by recovery from then on. A
+ * message that expired on its way here is not sent: recovery tells of it.
  */
 #include "broker/hub.h"
 
@@ -87,49 +89,95 @@ void hub_set_namespaces(struct hub *h, struct namespace_table *t)
 	struct channel *ch, *next;
 	HASH_ITER (hh, h->channels, ch, next)
 		channel_take_options(ch);
+	HASH_ITER (hh, h->patterns.map, ch, next)
+		channel_take_options(ch);
+}
+
+/* --- topics: the channel and the patterns that a message goes to ------------------------------ */
+
+struct topics {
+	size_t n;
+	struct channel *v[1 + PATTERN_MATCH_MAX];
+};
+
+static void topics_find(struct topics *t, struct hub *h, struct slice name)
+{
+	struct channel *ch = channel_find(h, name);
+
+	t->n = 0;
+	if (ch)
+		t->v[t->n++] = ch;
+	t->n += pattern_index_match(&h->patterns, name, t->v + t->n);
+}
+
+/* While one of them grows, those that are idle must not be forgotten to make room. */
+static void topics_pin(struct topics *t, bool is_pinned)
+{
+	for (size_t i = 0; i < t->n; i++)
+		t->v[i]->is_pinned = is_pinned;
 }
 
 void hub_forget(struct hub *h, struct slice channel)
 {
-	struct channel *ch = channel_find(h, channel);
+	struct topics topics;
 
-	if (ch)
-		channel_forget(ch);
+	topics_find(&topics, h, channel);
+	topics_pin(&topics, true);
+	for (size_t i = 0; i < topics.n; i++)
+		channel_forget(topics.v[i]);
+	topics_pin(&topics, false);
 }
 
-/* The frames of one message while it is fanned out: those of its place in recent, or, for a message
- * that is not kept (ephemeral, or no room), its own for the moment. */
-static struct frame *frame_for(struct hub *h, const struct subscriber_ops *ops,
-			       struct frame **frames, const struct message *m)
+/* --- fan-out --------------------------------------------------------------------------------- */
+
+/* One message on its way out. */
+struct delivery {
+	struct hub *hub;
+	struct message *message;
+	bool is_shared;                     /* it goes to more than one topic */
+	struct frame *frames[FORMAT_COUNT]; /* made so far; a reference each */
+};
+
+/* The frame of a format, made once for all topics, and kept with the message in the topic's recent
+ * history, unless it is not there (ephemeral, or no room). */
+static struct frame *frame_for(struct delivery *d, struct channel *topic, struct recent *kept,
+			       const struct subscriber_ops *ops)
 {
-	struct frame **f = &frames[ops->format];
+	struct frame **f = &d->frames[ops->format];
 
 	if (!*f) {
-		*f = ops->encode(m, &h->epoch);
-		count_inc(h->counters, COUNTER_ENCODED);
+		*f = ops->encode(d->message, &d->hub->epoch);
+		count_inc(d->hub->counters, COUNTER_ENCODED);
 	}
+	if (kept)
+		channel_keep_frame(topic, kept, ops->format, *f);
 	return *f;
 }
 
-static void fan_out_expired(struct channel *ch, const struct message *m)
+static void fan_out_expired(struct channel *topic, const struct message *m)
 {
-	for (uint32_t i = 0; i < ch->subscription_n; i++) {
-		struct subscriber *s = ch->subscriptions[i]->subscriber;
+	for (uint32_t i = 0; i < topic->subscription_n; i++) {
+		struct subscriber *s = topic->subscriptions[i]->subscriber;
 
 		if (s->state == SUB_LIVE)
 			recovery_detour(s, m->seq);
 	}
 }
 
-static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
+static void fan_out(struct delivery *d, struct channel *topic, struct recent *kept)
 {
-	struct frame *frames[FORMAT_COUNT] = {NULL};
-	struct hub *h = ch->hub;
+	struct frame *frames[FORMAT_COUNT] = {NULL}; /* this topic's, borrowed */
+	const struct message *m = d->message;
+	struct hub *h = d->hub;
 
-	h->sending = m;
-	for (uint32_t i = 0; i < ch->subscription_n; i++) {
-		struct subscriber *s = ch->subscriptions[i]->subscriber;
+	for (uint32_t i = 0; i < topic->subscription_n; i++) {
+		struct subscriber *s = topic->subscriptions[i]->subscriber;
 
+		if (d->is_shared) {
+			if (s->delivery == h->deliveries)
+				continue;
+			s->delivery = h->deliveries;
+		}
 		if (s->state != SUB_LIVE) {
 			if (m->seq == 0)
 				count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);
@@ -137,58 +185,70 @@ static void fan_out(struct channel *ch, struct message *m, struct recent *kept)
 		}
 		if (m->except != 0 && m->except == s->name)
 			continue;
-		struct frame *f =
-			kept ? channel_frame(ch, kept, s->ops) : frame_for(h, s->ops, frames, m);
-		if (s->ops->send(s, f) == 0)
+		struct frame **f = &frames[s->ops->format];
+		if (!*f)
+			*f = frame_for(d, topic, kept, s->ops);
+		if (s->ops->send(s, *f) == 0)
 			count_inc(h->counters, delivered_counters[s->ops->kind]);
 		else if (m->seq == 0)
 			count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);
 		else
 			recovery_fall_behind(s, m->seq);
 	}
-	for (size_t f = 0; f < FORMAT_COUNT; f++)
-		frame_unref(frames[f]);
 }
 
-/* An event of the channel itself. Who misses it, and asked for the members, is owed them anew. */
-static void fan_out_event(struct channel *ch, struct message *m)
+/* An event of the channel itself, for its own subscribers. Who misses it, and asked for the
+ * members, is owed them anew. */
+static void fan_out_event(struct hub *h, struct message *m)
 {
-	struct frame *frames[FORMAT_COUNT] = {NULL};
+	struct delivery d = {.hub = h, .message = m};
+	struct channel *ch = channel_find(h, message_channel(m));
 
-	ch->hub->sending = m;
-	for (uint32_t i = 0; i < ch->subscription_n; i++) {
+	h->sending = m;
+	for (uint32_t i = 0; ch && i < ch->subscription_n; i++) {
 		struct subscription *sub = ch->subscriptions[i];
 		struct subscriber *s = sub->subscriber;
 
 		if (s->ops->format == FORMAT_WS_RAW)
 			continue; /* payloads only */
-		if (s->state == SUB_LIVE &&
-		    s->ops->send(s, frame_for(ch->hub, s->ops, frames, m)) == 0)
+		if (s->state == SUB_LIVE && s->ops->send(s, frame_for(&d, ch, NULL, s->ops)) == 0)
 			continue;
-		count_inc(ch->hub->counters, COUNTER_EPHEMERAL_SKIPPED);
+		count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);
 		sub->owes_members = sub->wants_members;
 	}
 	for (size_t f = 0; f < FORMAT_COUNT; f++)
-		frame_unref(frames[f]);
+		frame_unref(d.frames[f]);
 }
 
 static void deliver_message(struct hub *h, struct message *m)
 {
-	struct channel *ch = channel_find(h, message_channel(m));
+	struct topics topics;
 
-	if (!ch)
-		return;
 	if (m->kind == MESSAGE_EVENT) {
-		fan_out_event(ch, m);
+		fan_out_event(h, m);
 		return;
 	}
+	topics_find(&topics, h, message_channel(m));
+	if (topics.n == 0)
+		return;
+	struct delivery d = {.hub = h, .message = m, .is_shared = topics.n > 1};
 	if (m->born_us)
 		histogram_add(h->counters, HISTOGRAM_DELIVERY, clock_mono_us() - m->born_us);
-	struct recent *kept = m->seq ? channel_remember(ch, m) : NULL;
-	if (message_is_expired(m))
-		fan_out_expired(ch, m);
-	else
-		fan_out(ch, m, kept);
+	bool is_expired = message_is_expired(m);
+	h->sending = m;
+	h->deliveries += d.is_shared;
+	topics_pin(&topics, true);
+	for (size_t i = 0; i < topics.n; i++) {
+		struct recent *kept = m->seq ? channel_remember(topics.v[i], m) : NULL;
+
+		if (is_expired)
+			fan_out_expired(topics.v[i], m);
+		else
+			fan_out(&d, topics.v[i], kept);
+	}
+	topics_pin(&topics, false);
+	for (size_t f = 0; f < FORMAT_COUNT; f++)
+		frame_unref(d.frames[f]);
 }
 
 void hub_deliver(struct hub *h, const struct batch *b)

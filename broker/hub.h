@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hub: one worker's map channel → subscribers, its recent messages, and the fan-out. Hubs share
- * nothing but sealed messages (and the census, off the hot path). The way in is hub_deliver(), one
- * call per committed batch; the way out is subscriber_ops.send().
- * Thread: the worker's.
+ * hub: one worker's maps channel → subscribers and pattern → subscribers, its recent messages, and
+ * the fan-out. Hubs share nothing but sealed messages (and the census, off the hot path). The way
+ * in is hub_deliver(), one call per committed batch; the way out is subscriber_ops.send(). Thread:
+ * the worker's.
  */
 #ifndef BROKER_HUB_H
 #define BROKER_HUB_H
@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mailbox.h"
 #include "base/namespace.h"
+#include "broker/pattern_index.h"
 #include "broker/subscriber.h"
 #include "store/history.h"
 
@@ -22,7 +23,10 @@ struct durable_family;
 struct presence_desk;
 
 struct hub_limits {
-	size_t channels_per_subscriber;
+	size_t channels_per_subscriber; /* patterns among them */
+	size_t patterns_per_subscriber;
+	size_t patterns;  /* that have subscribers */
+	bool pattern_any; /* patterns need not name a namespace */
 	size_t message_bytes;
 	uint32_t last_max;
 	size_t recent_count;       /* messages kept in memory per active channel … */
@@ -30,6 +34,7 @@ struct hub_limits {
 	size_t recent_total_bytes; /* of all channels of this hub */
 	size_t page_rows;          /* one page read from the log */
 	size_t page_bytes;
+	size_t page_scan;         /* … and rows that it looks at for patterns */
 	uint64_t idle_channel_ms; /* a channel without subscribers keeps its recent messages so long
 				   */
 	size_t idle_channels;     /* … and there are at most so many of them */
@@ -52,9 +57,12 @@ struct hub {
 	/* private */
 	uint64_t head; /* newest seq announced to this worker */
 	struct channel *channels;
+	struct pattern_index patterns;
+	uint64_t deliveries; /* number of messages that went to more than one of both */
 	TAILQ_HEAD(channel_list, channel)
 	idle; /* channels without subscribers, longest idle first */
 	size_t idle_n;
+	size_t idle_pattern_n;
 	size_t recent_bytes;
 	struct subscriber_waiters retries; /* the reader's queue was full */
 	struct subscriber_waiters ahead;   /* their cursor is newer than this worker's head */

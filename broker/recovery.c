@@ -28,9 +28,12 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "broker/channel.h"
 #include "broker/durable.h"
+#include "broker/expired.h"
+#include "broker/pattern_losses.h"
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
@@ -85,8 +88,7 @@ static void open_once(struct subscriber *s)
 		s->ops->opened(s, subscriber_position(s));
 }
 
-static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from,
-		     uint64_t to, uint64_t oldest)
+void recovery_tell_gap(struct subscription *sub, const struct gap *g)
 {
 	static const enum counter_id counters[] = {
 		[GAP_EPOCH] = COUNTER_GAPS_EPOCH,     [GAP_RETENTION] = COUNTER_GAPS_RETENTION,
@@ -94,58 +96,37 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 		[GAP_EXPIRED] = COUNTER_GAPS_EXPIRED,
 	};
 	struct subscriber *s = sub->subscriber;
-	struct gap g = {channel_name(sub->channel), from, to, oldest, reason};
 
-	count_inc(s->hub->counters, counters[reason]);
-	durable_gap(s, g.channel, to);
-	s->ops->gap(s, &g);
+	count_inc(s->hub->counters, counters[g->reason]);
+	durable_gap(s, g->channel, g->to);
+	s->ops->gap(s, g);
 }
 
-/* --- expired messages ------------------------------------------------------------------------ */
-
-static void note_expired(struct subscription *sub, const struct message *m, uint64_t oldest)
+static void tell_gap(struct subscription *sub, enum gap_reason reason, struct slice from,
+		     uint64_t to, uint64_t oldest)
 {
-	struct subscriber *s = sub->subscriber;
-	uint64_t from = m->prev > sub->from ? m->prev : sub->from;
-
-	/* a marker may stand for messages that were sent while they could be */
-	if (m->expires_ms == MESSAGE_MARKER && s->base > from)
-		from = s->base;
-	if (sub->expired == NULL) {
-		sub->expired = xcalloc(1, sizeof(*sub->expired));
-		sub->expired->from = from;
-	}
-	sub->expired->to = m->seq;
-	sub->expired->oldest = oldest;
-	s->has_expired = true;
+	recovery_tell_gap(sub, &(struct gap){channel_name(sub->channel), from, to, oldest, reason});
 }
 
-static void tell_expired(struct subscription *sub, const struct message *next)
+/* The bad cursor with which the client came; true when there was one. */
+static bool tell_bad_cursor(struct subscription *sub, uint64_t oldest)
 {
-	struct expired_run *run = sub->expired;
-	uint64_t oldest = run->oldest;
-	char id[ID_TEXT_MAX];
-
-	sub->expired = NULL;
-	if (oldest > run->from && oldest <= run->to)
-		oldest = next && slice_eq(message_channel(next), channel_name(sub->channel))
-				 ? next->seq
-				 : 0;
-	size_t n = id_format(id, &sub->subscriber->hub->epoch, run->from);
-	tell_gap(sub, GAP_EXPIRED, slice_make(id, n), run->to, oldest);
-	free(run);
+	if (!sub->gap_from)
+		return false;
+	tell_gap(sub, sub->gap_reason, slice_str(sub->gap_from), 0, oldest);
+	free(sub->gap_from);
+	sub->gap_from = NULL;
+	return true;
 }
 
-void recovery_tell_expired(struct subscriber *s, const struct message *next)
+/* The start is known now: it is `from`. */
+static void start_is_settled(struct subscription *sub)
 {
-	struct subscription *sub;
-
-	if (!s->has_expired)
-		return;
-	s->has_expired = false;
-	STAILQ_FOREACH (sub, &s->subscriptions, link)
-		if (sub->expired)
-			tell_expired(sub, next);
+	if (sub->last || sub->from_oldest)
+		sub->start = sub->from;
+	sub->from_oldest = sub->is_resolved = false;
+	sub->last = 0;
+	sub->last_before = 0;
 }
 
 /* --- beginnings ------------------------------------------------------------------------------ */
@@ -172,18 +153,13 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 			sub->from = b->floor;
 		return;
 	}
-	if (sub->gap_from) {
-		tell_gap(sub, sub->gap_reason, slice_str(sub->gap_from), 0, b->oldest);
-		free(sub->gap_from);
-		sub->gap_from = NULL;
-	} else if (!sub->from_oldest && !sub->last && b->floor > at) {
+	if (!tell_bad_cursor(sub, b->oldest) && !sub->from_oldest && !sub->last && b->floor > at) {
 		size_t n = id_format(id, &s->hub->epoch, at);
 
 		tell_gap(sub, GAP_RETENTION, slice_make(id, n), b->floor, b->oldest);
 		sub->gone = b->floor;
 	}
-	sub->from_oldest = false;
-	sub->last = 0;
+	start_is_settled(sub);
 }
 
 /* --- from memory ----------------------------------------------------------------------------- */
@@ -194,9 +170,10 @@ static bool memory_covers(const struct subscription *sub)
 	uint32_t i;
 
 	if (sub->last)
-		return ch->is_whole || channel_recent_last(ch, sub->last, &i);
+		return (ch->is_whole || channel_recent_last(ch, sub->last, &i)) &&
+		       channel_is_exact(ch) && !sub->last_before && !sub->is_resolved;
 	if (sub->from_oldest)
-		return ch->is_whole;
+		return ch->is_whole && channel_is_exact(ch);
 	return subscription_cursor(sub) >= ch->covers_after;
 }
 
@@ -234,16 +211,38 @@ static bool settle_from_memory(struct subscriber *s)
 	return true;
 }
 
-/* The subscription whose next recent message is the oldest of all; NULL: all have been given. */
+/* Was it handed over before, when the subscriber stood at a newer position, for a subscription that
+ * stands for its channel too? */
+static bool was_given(const struct subscriber *s, const struct message *m)
+{
+	const struct subscription *sub;
+
+	if (s->pattern_n == 0)
+		return false;
+	STAILQ_FOREACH (sub, &s->subscriptions, link)
+		if (sub->start < m->seq && m->seq <= sub->from &&
+		    pattern_matches(channel_name(sub->channel), message_channel(m)))
+			return true;
+	return false;
+}
+
+/* The subscription whose next recent message is the oldest of all; NULL: all have been given. What
+ * was given for another subscription is passed over. */
 static struct subscription *next_in_memory(struct subscriber *s)
 {
 	struct subscription *sub, *best = NULL;
 	uint64_t best_seq = UINT64_MAX;
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
+		uint64_t seq = 0;
+
+		for (; sub->next < sub->channel->recent_n; sub->next++) {
+			seq = channel_recent(sub->channel, sub->next)->message->seq;
+			if (seq > s->pos)
+				break;
+		}
 		if (sub->next == sub->channel->recent_n)
 			continue;
-		uint64_t seq = channel_recent(sub->channel, sub->next)->message->seq;
 		if (seq < best_seq) {
 			best_seq = seq;
 			best = sub;
@@ -255,7 +254,20 @@ static struct subscription *next_in_memory(struct subscriber *s)
 /* The oldest message of the channel that can be had; 0: only the log knows. */
 static uint64_t oldest_in_memory(struct channel *ch)
 {
-	return ch->is_whole ? channel_recent(ch, 0)->message->seq : 0;
+	return ch->is_whole && !ch->is_pattern ? channel_recent(ch, 0)->message->seq : 0;
+}
+
+/* Hand over a message that the position has come to. False: it was not taken. */
+static bool send_stored(struct subscriber *s, struct message *m, struct frame *f)
+{
+	expired_tell(s, m);
+	s->hub->sending = m;
+	if (s->ops->send(s, f) != 0) {
+		s->is_full = true;
+		return false;
+	}
+	s->pos = m->seq;
+	return true;
 }
 
 /* Merge what memory holds. True: the hub's head is reached. */
@@ -269,21 +281,16 @@ static bool feed_from_memory(struct subscriber *s)
 	while ((sub = next_in_memory(s)) != NULL) {
 		struct recent *r = channel_recent(sub->channel, sub->next);
 
-		if (message_is_expired(r->message)) {
-			note_expired(sub, r->message, oldest_in_memory(sub->channel));
+		if (was_given(s, r->message)) {
 			s->pos = r->message->seq;
-			sub->next++;
-			continue;
-		}
-		recovery_tell_expired(s, r->message);
-		s->hub->sending = r->message;
-		if (s->ops->send(s, channel_frame(sub->channel, r, s->ops)) != 0) {
-			s->is_full = true;
+		} else if (message_is_expired(r->message)) {
+			expired_note(sub, r->message, oldest_in_memory(sub->channel));
+			s->pos = r->message->seq;
+		} else if (send_stored(s, r->message, channel_frame(sub->channel, r, s->ops))) {
+			n++;
+		} else {
 			break;
 		}
-		s->pos = r->message->seq;
-		sub->next++;
-		n++;
 	}
 	/* Frames were made. */
 	STAILQ_FOREACH (sub, &s->subscriptions, link)
@@ -294,7 +301,7 @@ static bool feed_from_memory(struct subscriber *s)
 
 static void become_live(struct subscriber *s)
 {
-	recovery_tell_expired(s, NULL);
+	expired_tell(s, NULL);
 	s->state = SUB_LIVE;
 	count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
 	if (s->ops->live)
@@ -302,6 +309,33 @@ static void become_live(struct subscriber *s)
 }
 
 /* --- from the log ---------------------------------------------------------------------------- */
+
+/* The oldest row of those that the subscription stands for; 0: none. */
+static uint64_t oldest_row(const struct subscription *sub, const struct query *q)
+{
+	for (size_t i = 0; i < q->row_n; i++)
+		if (pattern_matches(channel_name(sub->channel), message_channel(q->rows[i])))
+			return q->rows[i]->seq;
+	return 0;
+}
+
+/* A pattern has no floor below which all is gone: its position stays, and what its channels have
+ * lost is told one by one. */
+static void settle_pattern(struct subscription *sub, const struct query *q,
+			   const struct store_range *r, bool tell)
+{
+	if (!tell) {
+		if (sub->last && !sub->is_resolved)
+			sub->from = r->after;
+		return;
+	}
+	tell_bad_cursor(sub, oldest_row(sub, q));
+	if (sub->last || sub->from_oldest)
+		pattern_losses_note(sub, r, q->upto);
+	else
+		pattern_losses_tell(sub, r, q->upto);
+	start_is_settled(sub);
+}
 
 /* False: as settle_from_memory. */
 static bool settle_from_log(struct subscriber *s, struct query *q)
@@ -313,7 +347,10 @@ static bool settle_from_log(struct subscriber *s, struct query *q)
 			const struct store_range *r = &q->ranges[i].range;
 			struct beginning b = {r->after, r->floor, r->oldest};
 
-			settle(sub, &b, tell);
+			if (sub->channel->is_pattern)
+				settle_pattern(sub, q, r, tell);
+			else
+				settle(sub, &b, tell);
 		}
 		if (!tell && durable_must_wait(s))
 			return false;
@@ -323,17 +360,18 @@ static bool settle_from_log(struct subscriber *s, struct query *q)
 	return true;
 }
 
-/* Note it in its channel's subscription: the ranges stand in the order of the subscriptions. */
+/* Note it in the first subscription that stands for its channel: the ranges stand in the order of
+ * the subscriptions. */
 static void note_expired_row(struct subscriber *s, const struct query *q, const struct message *m)
 {
 	struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
 	size_t i = 0;
 
-	while (!slice_eq(q->ranges[i].range.channel, message_channel(m))) {
+	while (!pattern_matches(channel_name(sub->channel), message_channel(m))) {
 		i++;
 		sub = STAILQ_NEXT(sub, link);
 	}
-	note_expired(sub, m, q->ranges[i].range.oldest);
+	expired_note(sub, m, sub->channel->is_pattern ? 0 : q->ranges[i].range.oldest);
 }
 
 static void feed_from_log(struct subscriber *s, struct query *q)
@@ -342,29 +380,53 @@ static void feed_from_log(struct subscriber *s, struct query *q)
 
 	for (size_t i = 0; i < q->row_n; i++) {
 		struct message *m = q->rows[i];
+
+		if (was_given(s, m)) {
+			s->pos = m->seq;
+			continue;
+		}
 		if (message_is_expired(m)) {
 			note_expired_row(s, q, m);
 			s->pos = m->seq;
 			continue;
 		}
-		recovery_tell_expired(s, m);
 		struct frame *f = s->ops->encode(m, &s->hub->epoch);
-
-		s->hub->sending = m;
-		int rc = s->ops->send(s, f);
+		bool is_sent = send_stored(s, m, f);
 
 		frame_unref(f);
-		if (rc != 0) {
-			s->is_full = true;
+		if (!is_sent)
 			break;
-		}
-		s->pos = m->seq;
 		n++;
 	}
-	if (!s->is_full)
+	if (!s->is_full && q->reached > s->pos)
 		s->pos = q->reached;
 	count_add(s->hub->counters, COUNTER_ENCODED, n);
 	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, n);
+}
+
+/* The newest messages of a pattern lie too far apart for one read: remember how far it got. False
+ * when all were found. */
+static bool is_partial(struct subscriber *s, const struct query *q)
+{
+	struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
+	bool is_any = false;
+
+	for (size_t i = 0; i < q->range_n; i++)
+		is_any |= q->ranges[i].range.is_partial;
+	for (size_t i = 0; is_any && i < q->range_n; i++, sub = STAILQ_NEXT(sub, link)) {
+		const struct store_range *r = &q->ranges[i].range;
+
+		if (!r->is_prefix || !r->last)
+			continue;
+		if (r->is_partial) {
+			sub->last = r->last;
+			sub->last_before = r->before;
+		} else {
+			sub->from = r->after;
+			sub->is_resolved = true;
+		}
+	}
+	return is_any;
 }
 
 static void rows_came(struct query *q)
@@ -377,7 +439,7 @@ static void rows_came(struct query *q)
 		if (q->error) {
 			s->ops->failed(s, FAULT_STORE_UNAVAILABLE);
 		} else {
-			if (settle_from_log(s, q))
+			if (!is_partial(s, q) && settle_from_log(s, q))
 				feed_from_log(s, q);
 			recovery_step(s);
 		}
@@ -393,14 +455,18 @@ static void ask_log(struct subscriber *s)
 	size_t i = 0;
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
-		query_set_channel(q, i, channel_name(sub->channel));
-		q->ranges[i].range.after = subscription_cursor(sub);
-		q->ranges[i].range.last = sub->last;
-		i++;
+		struct store_range *r = &q->ranges[i].range;
+
+		query_set_channel(q, i++, channel_name(sub->channel));
+		r->after = subscription_cursor(sub);
+		r->last = sub->is_resolved ? 0 : sub->last;
+		r->before = sub->last_before;
+		r->lost_after = pattern_losses_known(sub);
 	}
 	q->upto = h->head;
 	q->row_max = durable_room(s) < h->limits.page_rows ? durable_room(s) : h->limits.page_rows;
 	q->byte_max = h->limits.page_bytes;
+	q->scan_max = h->limits.page_scan;
 	q->reply_to = h->mailbox;
 	q->done = rows_came;
 	q->owner = s;
@@ -415,6 +481,13 @@ static void ask_log(struct subscriber *s)
 }
 
 /* --- the step -------------------------------------------------------------------------------- */
+
+/* Memory may hold what is lost to the log. What was left out for that, with a gap or because it was
+ * no more at the start, must not come back from there for another subscription. */
+static bool is_behind_losses(const struct subscription *sub)
+{
+	return sub->losses && pattern_losses_end(sub) > subscriber_position(sub->subscriber);
+}
 
 enum source { FROM_MEMORY, FROM_LOG, MUST_WAIT };
 
@@ -433,7 +506,7 @@ static enum source survey(struct subscriber *s)
 		struct channel *ch = sub->channel;
 
 		channel_expire_old(ch);
-		if (memory_covers(sub))
+		if (memory_covers(sub) && !is_behind_losses(sub))
 			continue;
 		channel_warm(ch);
 		if (ch->warmth == CHANNEL_WARMING) {
@@ -459,6 +532,8 @@ static void skip_to_newest(struct subscriber *s)
 			continue;
 		size_t n = id_format(id, &s->hub->epoch, at);
 		tell_gap(sub, GAP_SKIPPED, slice_make(id, n), sub->channel->newest, 0);
+		/* a subscription added later may want what was skipped for this one */
+		sub->start = s->hub->head;
 	}
 	s->is_skipping = false;
 	s->pos = s->hub->head;
@@ -497,14 +572,7 @@ static void take_back(struct subscriber *s, uint64_t next)
 	STAILQ_FOREACH (sub, &s->subscriptions, link)
 		if (dropped && dropped <= sub->gone)
 			sub->gone = 0;
-	/* What was not told yet is found again; only of a run that began before is the beginning
-	 * kept. */
-	STAILQ_FOREACH (sub, &s->subscriptions, link) {
-		if (sub->expired && s->pos <= sub->expired->from) {
-			free(sub->expired);
-			sub->expired = NULL;
-		}
-	}
+	expired_take_back(s);
 }
 
 static enum slow_policy policy_of(const struct subscriber *s)

@@ -9,6 +9,8 @@
 
 #include "broker/hub.h"
 
+struct subscription;
+
 /* Go on feeding a CATCHING_UP subscriber. Does nothing while it is full or waits. */
 void recovery_step(struct subscriber *s);
 /* A live subscriber could not take the message (its seq; it was not queued): what becomes of it is
@@ -22,8 +24,8 @@ void recovery_restart(struct subscriber *s, uint64_t from);
 /* A message that a live subscriber would get has expired: its channels are looked at again at the
  * end of this delivery, where runs of such messages are told as one gap. */
 void recovery_detour(struct subscriber *s, uint64_t seq);
-/* Tell the expired runs that are due, before `next` is sent (NULL: nothing is). */
-void recovery_tell_expired(struct subscriber *s, const struct message *next);
+/* Tell the client of a gap of this subscription, and count it. */
+void recovery_tell_gap(struct subscription *sub, const struct gap *g);
 /* Forget what is under way: the subscriptions changed, or the subscriber goes. */
 void recovery_cancel(struct subscriber *s);
 /* Step everybody on the list; they may come to stand on it again. */

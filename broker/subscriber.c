@@ -10,10 +10,12 @@
 
 #include <stdlib.h>
 
+#include "base/pattern.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "broker/channel.h"
 #include "broker/durable.h"
+#include "broker/expired.h"
 #include "broker/presence.h"
 #include "broker/recovery.h"
 
@@ -37,8 +39,9 @@ void subscriber_init(struct subscriber *s, struct hub *hub, const struct subscri
 static void subscription_free(struct subscription *sub)
 {
 	channel_detach(sub);
+	free(sub->losses);
 	free(sub->gap_from);
-	free(sub->expired);
+	expired_free(sub);
 	free(sub);
 }
 
@@ -116,9 +119,10 @@ static void subscribe(struct subscriber *s, struct slice name, const struct star
 	struct subscription *sub = xcalloc(1, sizeof(*sub));
 
 	sub->subscriber = s;
-	sub->from = r->from;
+	sub->from = sub->start = r->from;
 	sub->last = r->last;
 	sub->from_oldest = r->from_oldest;
+	sub->has_cursor = !r->last && !r->from_oldest;
 	if (r->is_bad) {
 		bool can_repeat = since.n <= GAP_FROM_MAX && utf8_is_valid(since.p, since.n);
 
@@ -128,27 +132,79 @@ static void subscribe(struct subscriber *s, struct slice name, const struct star
 	channel_attach(channel_get(s->hub, name), sub);
 	STAILQ_INSERT_TAIL(&s->subscriptions, sub, link);
 	s->channel_n++;
+	s->pattern_n += sub->channel->is_pattern;
 }
 
-int subscriber_check(const struct hub *h, const struct slice *names, size_t n, size_t held,
-		     bool is_admin, struct fault *fault)
+static int check_access(const struct hub *h, struct slice name, struct fault *fault)
 {
-	for (size_t i = 0; i < n; i++) {
-		const char *wrong = channel_name_problem(names[i]);
-
-		if (wrong)
-			return fault_set(fault, FAULT_BAD_CHANNEL, "channel name: %s", wrong);
-		if (!is_admin &&
-		    namespace_find(h->namespaces, names[i])->subscribe != ACCESS_ANYONE)
-			return fault_set(fault, FAULT_FORBIDDEN,
-					 "subscribing to %.*s is not open to everyone here",
-					 SLICE_ARG(names[i]));
+	for (size_t i = 0; i < h->namespaces->n; i++) {
+		if (h->namespaces->ns[i].subscribe == ACCESS_ANYONE ||
+		    !pattern_meets_namespace(h->namespaces, i, name))
+			continue;
+		return fault_set(fault, FAULT_FORBIDDEN,
+				 "subscribing to %.*s is not open to everyone here",
+				 SLICE_ARG(name));
 	}
-	if (held + n > h->limits.channels_per_subscriber)
+	return 0;
+}
+
+static int check_name(const struct hub *h, struct slice name, bool is_admin, struct fault *fault)
+{
+	bool is_pattern = pattern_is(name);
+	const char *wrong = is_pattern ? pattern_problem(name, is_admin || h->limits.pattern_any)
+				       : channel_name_problem(name);
+
+	if (wrong)
+		return fault_set(fault, FAULT_BAD_CHANNEL, "%s: %s",
+				 is_pattern ? "pattern" : "channel name", wrong);
+	return is_admin ? 0 : check_access(h, name, fault);
+}
+
+static int check_patterns(const struct hub *h, size_t n, size_t fresh, struct fault *fault)
+{
+	const struct hub_limits *l = &h->limits;
+
+	if (n > l->patterns_per_subscriber) {
+		count_inc(h->counters, COUNTER_PATTERNS_REFUSED);
+		return fault_set(fault, FAULT_TOO_MANY_PATTERNS,
+				 "at most %zu patterns for one subscription",
+				 l->patterns_per_subscriber);
+	}
+	if (fresh && h->patterns.n - h->idle_pattern_n + fresh > l->patterns) {
+		count_inc(h->counters, COUNTER_PATTERNS_REFUSED);
+		return fault_set(fault, FAULT_OVERLOADED,
+				 "too many patterns are subscribed to now (limits.patterns); "
+				 "try again or name the channels");
+	}
+	return 0;
+}
+
+int subscriber_check(const struct hub *h, const struct subscriber *s, const struct slice *names,
+		     size_t n, bool is_admin, struct fault *fault)
+{
+	size_t channels = s ? s->channel_n : 0, patterns = s ? s->pattern_n : 0, fresh = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int rc = check_name(h, names[i], is_admin, fault);
+
+		if (rc)
+			return rc;
+		if (s && find(s, names[i]))
+			continue;
+		channels++;
+		if (!pattern_is(names[i]))
+			continue;
+		if (s && s->durable)
+			return durable_check_channel(names[i], fault);
+		const struct channel *there = pattern_index_find(&h->patterns, names[i]);
+		patterns++;
+		fresh += !there || there->subscription_n == 0;
+	}
+	if (channels > h->limits.channels_per_subscriber)
 		return fault_set(fault, FAULT_TOO_MANY_CHANNELS,
 				 "at most %zu channels for one subscription",
 				 h->limits.channels_per_subscriber);
-	return 0;
+	return patterns ? check_patterns(h, patterns, fresh, fault) : 0;
 }
 
 static void open_now(struct subscriber *s)
@@ -172,7 +228,7 @@ static int add(struct subscriber *s, const struct slice *names, size_t n,
 	size_t fresh = 0;
 	for (size_t i = 0; i < n; i++)
 		fresh += !find(s, names[i]);
-	int rc = subscriber_check(s->hub, names, n, s->channel_n - (n - fresh), is_admin, fault);
+	int rc = subscriber_check(s->hub, s, names, n, is_admin, fault);
 	if (rc)
 		return rc;
 	if (!fresh && s->state != SUB_NEW)
@@ -238,8 +294,9 @@ bool subscriber_remove(struct subscriber *s, struct slice name)
 	recovery_cancel(s);
 	durable_leave(s, name);
 	STAILQ_REMOVE(&s->subscriptions, sub, subscription, link);
-	leave_at_once(s, sub);
 	s->channel_n--;
+	s->pattern_n -= sub->channel->is_pattern;
+	leave_at_once(s, sub);
 	recovery_step(s);
 	return true;
 }
@@ -268,7 +325,7 @@ void subscriber_drained(struct subscriber *s)
 void subscriber_settle(struct subscriber *s)
 {
 	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
-	recovery_tell_expired(s, NULL);
+	expired_tell(s, NULL);
 }
 
 uint64_t subscriber_position(const struct subscriber *s)

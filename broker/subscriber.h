@@ -82,11 +82,12 @@ struct subscriber {
 	unsigned magic;
 	uint8_t state; /* enum subscriber_state */
 	bool is_opened;
-	bool is_full;     /* send() said -ENOBUFS: wait for subscriber_drained() */
-	bool is_skipping; /* fell behind, and goes on with the newest once it has room */
-	bool is_waiting;  /* on a list: of a channel being warmed, or of the hub's retries */
-	bool has_expired; /* a subscription has an expired run to tell */
-	uint32_t channel_n;
+	bool is_full;       /* send() said -ENOBUFS: wait for subscriber_drained() */
+	bool is_skipping;   /* fell behind, and goes on with the newest once it has room */
+	bool is_waiting;    /* on a list: of a channel being warmed, or of the hub's retries */
+	bool has_expired;   /* a subscription has an expired run to tell */
+	uint32_t channel_n; /* patterns among them */
+	uint32_t pattern_n;
 	uint64_t name; /* of its session, for message.except; 0: none */
 	struct hub *hub;
 	const struct subscriber_ops *ops;
@@ -94,6 +95,7 @@ struct subscriber {
 	uint64_t base;           /* where this CATCHING_UP began */
 	uint64_t not_before;     /* wait until the hub's head is here: what was acknowledged before
 				    counts as past */
+	uint64_t delivery;       /* the last of hub->deliveries that it had a look at */
 	struct query *query;     /* under way */
 	struct durable *durable; /* when it has a name; NULL: it has none (durable.h) */
 	struct attendee *attendee; /* who it is in presence; set by the session before channels are
@@ -107,7 +109,7 @@ enum start_kind {
 	START_NOW,
 	START_ALL,   /* everything retained */
 	START_AFTER, /* after the cursor */
-	START_LAST,  /* the newest `last` of each channel */
+	START_LAST,  /* the newest `last` of each channel, or of all channels of a pattern */
 };
 
 /* Where delivery starts. */
@@ -131,20 +133,21 @@ void subscriber_init(struct subscriber *s, struct hub *hub, const struct subscri
 /* Leaves all channels, forgets what is under way. Fine for a zeroed struct. */
 void subscriber_fini(struct subscriber *s);
 
-/* Subscribe to n more channels (valid names; ones already subscribed are left as they are) from the
- * same start, all or none. Return 0, or negative with fault filled: FAULT_TOO_MANY_CHANNELS,
- * FAULT_FORBIDDEN, FAULT_BAD_CHANNEL. gap(), opened(), send() and live() may be called before this
- * returns. */
+/* Subscribe to n more channels or patterns (ones already subscribed are left as they are) from the
+ * same start, all or none. A message that several of them stand for comes once. Return 0, or
+ * negative with fault filled: FAULT_BAD_CHANNEL, FAULT_FORBIDDEN, FAULT_TOO_MANY_CHANNELS,
+ * FAULT_TOO_MANY_PATTERNS, FAULT_OVERLOADED (too many patterns on this worker). gap(), opened(),
+ * send() and live() may be called before this returns. */
 int subscriber_add(struct subscriber *s, const struct slice *channels, size_t n,
 		   const struct start *start, bool is_admin, struct fault *fault);
 /* The same with a start of its own for each. */
 int subscriber_add_each(struct subscriber *s, const struct slice *channels,
 			const struct start *starts, size_t n, bool is_admin, struct fault *fault);
-/* The checks of subscriber_add alone, for callers that must know before they answer; held: channels
- * held already. */
-int subscriber_check(const struct hub *hub, const struct slice *channels, size_t n, size_t held,
-		     bool is_admin, struct fault *fault);
-/* False when it was not subscribed. */
+/* The checks of subscriber_add alone, for callers that must know before they answer. s: NULL for
+ * one that has no channels yet. */
+int subscriber_check(const struct hub *hub, const struct subscriber *s,
+		     const struct slice *channels, size_t n, bool is_admin, struct fault *fault);
+/* A channel, or a pattern as it was written. False when it was not subscribed. */
 bool subscriber_remove(struct subscriber *s, struct slice channel);
 bool subscriber_has(const struct subscriber *s, struct slice channel);
 /* A channel whose members the client asked for and has not been told, or not all changes of them
@@ -156,7 +159,7 @@ void subscriber_drained(struct subscriber *s);
 void subscriber_settle(struct subscriber *s);
 /* The position up to which everything has been handed to send(). */
 uint64_t subscriber_position(const struct subscriber *s);
-/* Call fn for each channel. */
+/* Call fn for each channel and pattern. */
 void subscriber_each_channel(const struct subscriber *s,
 			     void (*fn)(void *arg, struct slice channel), void *arg);
 

@@ -533,6 +533,7 @@ const struct command command_sub = {
 		   "\n"
 		   "Examples:\n"
 		   "  holdfast sub news sport --last 10\n"
+		   "  holdfast sub 'room:*' (every channel whose name begins with room:)\n"
 		   "  holdfast sub logs --since 0 --raw | grep ERROR\n"
 		   "  holdfast sub jobs --count 1 --timeout 30 --transport sse\n"
 		   "  holdfast sub jobs --subscriber worker-1 --ack\n",

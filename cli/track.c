@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/pattern.h"
 #include "base/xalloc.h"
 
 struct position {
@@ -136,7 +137,16 @@ enum track_verdict track_message(struct track *t, struct slice channel, struct s
 
 void track_gap(struct track *t, struct slice channel)
 {
-	chain_of(t, channel)->last[0] = '\0';
+	if (!pattern_is(channel)) {
+		chain_of(t, channel)->last[0] = '\0';
+		return;
+	}
+	for (size_t i = 0; i < t->chains_n; i++) {
+		struct track_chain *c = &t->chains[i];
+
+		if (pattern_matches(channel, slice_make(c->channel, c->channel_n)))
+			c->last[0] = '\0';
+	}
 }
 
 const char *track_last(const struct track *t, struct slice channel)

@@ -39,7 +39,8 @@ void track_fini(struct track *t);
 /* A message with an id; prev empty for null. Moves cursor and chain unless it is a duplicate. */
 enum track_verdict track_message(struct track *t, struct slice channel, struct slice id,
 				 struct slice prev);
-/* A gap was announced: the channel's next message may have any prev. */
+/* A gap was announced: the next message of the channel, or of each channel of the pattern, may have
+ * any prev. */
 void track_gap(struct track *t, struct slice channel);
 /* The last id seen of a channel, "" when none. */
 const char *track_last(const struct track *t, struct slice channel);

@@ -198,7 +198,7 @@ static void on_channel(struct store_task *t)
 		admin_call_refuse(c, FAULT_STORE_UNAVAILABLE,
 				  "the message store can not be read now");
 	} else if (t->info.head == 0 &&
-		   census_total(c->worker->server->census, slice_str(t->text)) == 0) {
+		   !census_has(c->worker->server->census, slice_str(t->text))) {
 		admin_call_refuse(c, FAULT_NOT_FOUND,
 				  "nobody published or subscribes to this channel");
 	} else {

@@ -22,6 +22,10 @@ static struct hub_limits hub_limits_of(const struct config *c)
 {
 	return (struct hub_limits){
 		.channels_per_subscriber = c->channels_per_subscription,
+		.patterns_per_subscriber = c->patterns_per_subscription,
+		.patterns = c->patterns,
+		.pattern_any = c->pattern_any,
+		.page_scan = c->pattern_scan,
 		.message_bytes = c->message_bytes,
 		.last_max = (uint32_t)c->last_limit,
 		.recent_count = c->recent_count,
@@ -50,6 +54,8 @@ static struct gateway_config gateway_config_of(const struct config *c)
 		.poll_bytes = c->poll_bytes,
 		.history_limit = c->history_limit,
 		.channels_per_subscription = c->channels_per_subscription,
+		.patterns_per_subscription = c->patterns_per_subscription,
+		.pattern_any = c->pattern_any,
 		.message_bytes = c->message_bytes,
 		.request_bytes = c->body_bytes,
 		.batch_bytes = c->batch_bytes,

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "store/history_internal.h"
 
@@ -95,7 +96,8 @@ void query_set_channel(struct query *q, size_t i, struct slice channel)
 
 	assert(i < q->range_n && channel.n < sizeof(r->name));
 	memcpy(r->name, channel.p, channel.n);
-	r->range.channel = slice_make(r->name, channel.n);
+	r->range.is_prefix = pattern_is(channel);
+	r->range.channel = slice_make(r->name, channel.n - r->range.is_prefix);
 }
 
 void query_free(struct query *q)
@@ -104,6 +106,8 @@ void query_free(struct query *q)
 		return;
 	for (size_t i = 0; i < q->row_n; i++)
 		message_unref(q->rows[i]);
+	for (size_t i = 0; i < q->range_n; i++)
+		free(q->ranges[i].range.losses);
 	free(q->rows);
 	free(q);
 }

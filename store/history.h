@@ -103,7 +103,8 @@ void batch_letter_free(struct batch_letter *l);
 
 struct query_range {
 	struct store_range range; /* range.channel points to name */
-	char name[256];
+	bool is_answered;         /* private */
+	char name[256];           /* of a prefix with its `*` */
 };
 
 struct query {
@@ -114,6 +115,7 @@ struct query {
 	uint64_t upto;
 	size_t row_max;
 	size_t byte_max;
+	size_t scan_max;
 	/* answers */
 	int error;
 	uint64_t reached;
@@ -125,8 +127,14 @@ struct query {
 };
 
 struct query *query_new(size_t range_n);
-/* Range i reads this channel (copied). The start is set in ranges[i].range. */
+/* Range i reads this channel, or the channels of this pattern (copied). The start is set in
+ * ranges[i].range. */
 void query_set_channel(struct query *q, size_t i, struct slice channel);
+/* The channel or pattern as it was set. */
+static inline struct slice query_range_text(const struct query_range *r)
+{
+	return slice_make(r->name, r->range.channel.n + r->range.is_prefix);
+}
 void query_free(struct query *q);
 
 /* --- tasks for operators --------------------------------------------------------------------- */

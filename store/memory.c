@@ -6,8 +6,9 @@
  *
  * DESIGN
  *  - A message that is there is one `struct item`: a reference to the sealed message, a place in
- * its channel's ring (oldest to newest, for range reads by binary search) and a place in its
- *    namespace's list (oldest to newest, for retention by age and bytes).
+ * its channel's ring (oldest to newest, for range reads by binary search), one in its namespace's
+ *    list (oldest to newest, for retention by age and bytes) and one in the log of all
+ *    (memory_prefix.c, for reads of many channels at once).
  *  - One lock: the log thread writes under it, readers read a page under it. Writers are preferred,
  * so that readers cannot starve the log.
  *  - Retention never searches: too many → the channel is on the `over` list; too old, too large →
@@ -18,99 +19,18 @@
  *
  * It must never call out while it holds the lock for writing, and never fail an append.
  */
+#include "store/memory_engine.h"
+
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
-#include "base/list.h"
-#include "base/map.h"
 #include "base/xalloc.h"
 #include "store/engines.h"
-#include "store/memory_ack.h"
-#include "store/memory_dedup.h"
-#include "store/memory_expiry.h"
-#include "store/merge.h"
 
-#define STORE_MAGIC   0x4d454d31u
-#define READER_MAGIC  0x4d454d32u
 #define EMPTY_MAX     65536
 #define RING_ROOM_MIN 4
 
-struct mem_channel;
-
-struct item {
-	TAILQ_ENTRY(item) in_ns;
-	struct mem_channel *channel;
-	struct message *m;
-	struct expiry_entry expiry;
-};
-TAILQ_HEAD(item_list, item);
-
-struct mem_channel {
-	UT_hash_handle hh;
-	TAILQ_ENTRY(mem_channel) in_over;  /* holds more than its namespace allows */
-	TAILQ_ENTRY(mem_channel) in_empty; /* holds nothing; longest first */
-	struct item *
-		*ring; /* room is a power of two; slot of the i-th oldest: (first + i) % room */
-	size_t room;
-	size_t first;
-	size_t n;
-	uint64_t bytes;
-	uint64_t head;
-	uint64_t floor;
-	int64_t head_ts_ms;
-	size_t ns; /* index into the namespace table */
-	bool is_over;
-	uint8_t name_n;
-	char name[];
-};
-TAILQ_HEAD(mem_channel_list, mem_channel);
-
-struct mem_namespace {
-	struct item_list items; /* rising seq */
-	uint64_t bytes;
-};
-
-struct store {
-	unsigned magic;
-	pthread_rwlock_t lock; /* guards everything below */
-	const struct namespace_table *namespaces;
-	struct mem_namespace *ns;     /* one per entry of namespaces */
-	struct mem_channel *channels; /* map by name */
-	struct mem_channel_list over;
-	struct mem_channel_list empty;
-	size_t empty_n;
-	uint64_t unknown_floor; /* floor of channels that are not in the map */
-	uint64_t top;
-	int64_t top_ts_ms;
-	struct mem_acks acks;
-	struct store_ack *const *staged; /* the log thread's: for the next append */
-	size_t staged_n;
-	struct epoch epoch;
-	struct expiry expiry;
-	struct mem_dedup dedup; /* the log thread's, without the lock */
-};
-
-struct mem_cursor {
-	struct merge_cursor at;
-	const struct mem_channel *channel;
-	size_t i; /* i-th oldest */
-};
-
-struct store_reader {
-	unsigned magic;
-	struct store *s;
-	struct mem_cursor *cursors;
-	size_t room;
-	struct merge merge;
-};
-
 /* --- channels -------------------------------------------------------------------------------- */
-
-static struct item *channel_item(const struct mem_channel *c, size_t i)
-{
-	return c->ring[(c->first + i) & (c->room - 1)];
-}
 
 static struct mem_channel *channel_find(const struct store *s, struct slice name)
 {
@@ -122,6 +42,8 @@ static struct mem_channel *channel_find(const struct store *s, struct slice name
 
 static void channel_free(struct store *s, struct mem_channel *c)
 {
+	if (c->cut_top)
+		TAILQ_REMOVE(&s->cut, c, in_cut);
 	HASH_DEL(s->channels, c);
 	free(c->ring);
 	free(c);
@@ -198,6 +120,8 @@ static void remove_oldest(struct store *s, struct mem_channel *c)
 	ns->bytes -= it->m->payload_n;
 	TAILQ_REMOVE(&ns->items, it, in_ns);
 	expiry_remove(&s->expiry, &it->expiry);
+	mem_log_remove(s, it);
+	mem_note_cut(s, c);
 	message_unref(it->m);
 	free(it);
 	channel_mark_over(s, c);
@@ -241,6 +165,7 @@ static int memory_open(const struct store_config *cfg, struct store **ret, struc
 	s->ns = namespaces_new(s->namespaces->n);
 	TAILQ_INIT(&s->over);
 	TAILQ_INIT(&s->empty);
+	TAILQ_INIT(&s->cut);
 	mem_acks_init(&s->acks, cfg->ack_max);
 	s->unknown_floor = cfg->first_seq > 1 ? cfg->first_seq - 1 : 0;
 	epoch_make(&s->epoch);
@@ -266,6 +191,7 @@ static void memory_close(struct store *s)
 	}
 	mem_acks_fini(&s->acks);
 	free(s->ns);
+	free(s->log.entries);
 	mem_dedup_fini(&s->dedup);
 	expiry_fini(&s->expiry);
 	pthread_rwlock_destroy(&s->lock);
@@ -314,6 +240,7 @@ static void append_one(struct store *s, struct message *m)
 	c->head_ts_ms = m->ts_ms;
 	TAILQ_INSERT_TAIL(&s->ns[c->ns].items, it, in_ns);
 	s->ns[c->ns].bytes += m->payload_n;
+	mem_log_append(s, it);
 	s->top = m->seq;
 	s->top_ts_ms = m->ts_ms;
 	channel_mark_over(s, c);
@@ -600,7 +527,8 @@ static bool range_start(const struct store *s, struct store_range *range, uint64
 	}
 	if (cur->i == c->n)
 		return false;
-	cur->at.seq = channel_item(c, cur->i)->m->seq;
+	cur->item = channel_item(c, cur->i);
+	cur->at.seq = cur->item->m->seq;
 	return cur->at.seq <= upto;
 }
 
@@ -609,45 +537,61 @@ static bool cursor_next(struct mem_cursor *cur, uint64_t upto)
 {
 	if (++cur->i == cur->channel->n)
 		return false;
-	cur->at.seq = channel_item(cur->channel, cur->i)->m->seq;
+	cur->item = channel_item(cur->channel, cur->i);
+	cur->at.seq = cur->item->m->seq;
 	return cur->at.seq <= upto;
 }
 
-static void read_rows(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
+static void read_rows(struct store_reader *r, struct store_read *q, struct mem_scan *scan,
+		      store_row_fn *row, void *arg)
 {
 	struct merge_cursor *top;
 	size_t n = 0, bytes = 0;
+	uint64_t given = 0;
 
-	while ((top = merge_top(&r->merge)) != NULL && n < q->row_max &&
-	       (n == 0 || bytes < q->byte_max)) {
+	while ((top = merge_top(&r->merge)) != NULL && top->seq <= scan->limit &&
+	       (top->seq == given || (n < q->row_max && (n == 0 || bytes < q->byte_max)))) {
 		struct mem_cursor *cur = container_of(top, struct mem_cursor, at);
-		struct message *m = channel_item(cur->channel, cur->i)->m;
-		row(arg, message_ref(m));
-		n++;
-		bytes += m->payload_n;
-		if (cursor_next(cur, q->upto))
+		/* a range may overlap a prefix */
+		if (top->seq != given) {
+			row(arg, message_ref(cur->item->m));
+			given = top->seq;
+			n++;
+			bytes += cur->item->m->payload_n;
+		}
+		if (cur == &scan->cursor ? mem_scan_next(scan, q) : cursor_next(cur, q->upto))
 			merge_sink(&r->merge);
 		else
 			merge_pop(&r->merge);
 	}
-	q->reached = top ? top->seq - 1 : q->upto;
+	q->reached = top && top->seq <= scan->limit ? top->seq - 1 : scan->limit;
 }
 
 static int memory_read(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
 {
+	struct mem_scan scan = {.limit = q->upto};
+
 	CHECK_OBJ(r, READER_MAGIC);
 	if (q->range_n > r->room) {
 		r->cursors = xrealloc(r->cursors, q->range_n * sizeof(*r->cursors));
 		r->room = q->range_n;
 	}
-	merge_reset(&r->merge, q->range_n);
+	merge_reset(&r->merge, q->range_n + 1);
 	pthread_rwlock_rdlock(&r->s->lock);
-	for (size_t i = 0; i < q->range_n; i++) {
-		if (range_start(r->s, &q->ranges[i], q->upto, &r->cursors[i]))
-			merge_push(&r->merge, &r->cursors[i].at);
+	if (mem_scan_start(r->s, q, &scan)) {
+		for (size_t i = 0; i < q->range_n; i++) {
+			if (!q->ranges[i].is_prefix &&
+			    range_start(r->s, &q->ranges[i], q->upto, &r->cursors[i]))
+				merge_push(&r->merge, &r->cursors[i].at);
+		}
+		if (scan.has_prefix && mem_scan_next(&scan, q))
+			merge_push(&r->merge, &scan.cursor.at);
+		read_rows(r, q, &scan, row, arg);
+	} else {
+		q->reached = 0;
 	}
-	read_rows(r, q, row, arg);
 	pthread_rwlock_unlock(&r->s->lock);
+	q->scanned = scan.looked;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "store/history_internal.h"
 
@@ -61,6 +62,21 @@ static enum place place_of(const struct reader *r, struct slice channel)
 
 /* --- queries --------------------------------------------------------------------------------- */
 
+/* Does a channel of the range live in this store? A pattern may reach into both. */
+static bool range_lives_in(const struct reader *r, const struct query_range *range,
+			   enum place place)
+{
+	const struct namespace_table *t = r->namespaces;
+
+	if (!range->range.is_prefix)
+		return place_of(r, range->range.channel) == place;
+	for (size_t i = 0; i < t->n; i++)
+		if (history_place(r->h, t->ns[i].durability) == place &&
+		    pattern_meets_namespace(t, i, query_range_text(range)))
+			return true;
+	return false;
+}
+
 /* Deal the query's ranges out to the stores they live in. */
 static void split(struct reader *r, const struct query *q, size_t n[PLACE_COUNT])
 {
@@ -73,10 +89,54 @@ static void split(struct reader *r, const struct query *q, size_t n[PLACE_COUNT]
 		}
 	}
 	for (size_t i = 0; i < q->range_n; i++) {
-		enum place place = place_of(r, q->ranges[i].range.channel);
-		r->origin[place][n[place]] = i;
-		r->ranges[place][n[place]++] = q->ranges[i].range;
+		for (int place = 0; place < PLACE_COUNT; place++) {
+			if (!range_lives_in(r, &q->ranges[i], place))
+				continue;
+			r->origin[place][n[place]] = i;
+			r->ranges[place][n[place]++] = q->ranges[i].range;
+		}
 	}
+}
+
+static void add_losses(struct store_range *to, struct store_losses *more)
+{
+	struct store_losses *l = to->losses;
+
+	if (!l || !more) {
+		to->losses = l ? l : more;
+		return;
+	}
+	l->more |= more->more;
+	for (size_t i = 0; i < more->n; i++) {
+		if (l->n < STORE_LOSS_MAX)
+			l->each[l->n++] = more->each[i];
+		else
+			l->more = true;
+	}
+	free(more);
+}
+
+/* Take over what the store said of a range. Of a prefix the other store may have had its say: then
+ * each gives its own `last` messages, and how far the main one has got decides. */
+static void take_answer(struct store_range *to, const struct store_range *from, bool is_second)
+{
+	struct slice channel = to->channel;
+
+	if (!is_second) {
+		*to = *from;
+		to->channel = channel;
+		return;
+	}
+	if (to->is_partial) {
+		free(from->losses);
+		return;
+	}
+	add_losses(to, from->losses);
+	if (from->floor > to->floor)
+		to->floor = from->floor;
+	uint64_t after = from->is_partial ? from->before : from->after;
+	if (after < to->after)
+		to->after = after;
 }
 
 static int read_place(struct reader *r, enum place place, size_t n, struct query *q,
@@ -89,6 +149,7 @@ static int read_place(struct reader *r, enum place place, size_t n, struct query
 		.upto = q->upto,
 		.row_max = q->row_max,
 		.byte_max = q->byte_max,
+		.scan_max = q->scan_max,
 	};
 
 	int rc = handle(r, place, &sr);
@@ -97,11 +158,12 @@ static int read_place(struct reader *r, enum place place, size_t n, struct query
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		struct store_range *to = &q->ranges[r->origin[place][i]].range;
-		struct slice channel = to->channel;
-		*to = r->ranges[place][i];
-		to->channel = channel;
+		struct query_range *to = &q->ranges[r->origin[place][i]];
+
+		take_answer(&to->range, &r->ranges[place][i], to->is_answered);
+		to->is_answered = true;
 	}
+	count_add(r->counters, COUNTER_PATTERN_SCANNED, (int64_t)read.scanned);
 	*ret_reached = read.reached;
 	return 0;
 }

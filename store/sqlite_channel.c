@@ -130,7 +130,9 @@ void channel_refresh(struct store *s, struct sql_channel *c)
 static int channel_write(struct store *s, struct sql_channel *c)
 {
 	const struct channel_state *row = &c->row;
-	enum sql_id id = c->is_due_changed ? SQL_CHANNEL_UPDATE_DUE : SQL_CHANNEL_UPDATE;
+	enum sql_id id = c->is_due_changed     ? SQL_CHANNEL_UPDATE_DUE
+			 : c->is_floor_changed ? SQL_CHANNEL_UPDATE_FLOOR
+					       : SQL_CHANNEL_UPDATE;
 	bool is_new = row->id > s->last_id;
 
 	sqlite3_stmt *stmt = connection_stmt(&s->c, is_new ? SQL_CHANNEL_INSERT : id);
@@ -161,7 +163,7 @@ int channels_write(struct store *s)
 		STAILQ_REMOVE_HEAD(&s->touched, in_touched);
 		c->is_touched = false;
 		rc = channel_write(s, c);
-		c->is_due_changed = false;
+		c->is_due_changed = c->is_floor_changed = false;
 		if (c->row.id > newest)
 			newest = c->row.id;
 	}

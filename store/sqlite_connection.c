@@ -28,9 +28,13 @@ static const char *const sql_texts[SQL_COUNT] = {
 	[SQL_CHANNEL_BY_NAME] = "SELECT " CHANNEL_COLUMNS " FROM channel WHERE name = ?1",
 	[SQL_CHANNEL_INSERT] = "INSERT INTO channel(" CHANNEL_COLUMNS ")"
 			       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, nullif(?10, 0))",
-	/* two updates, because naming `due` costs a change of its index even when it stays */
-	[SQL_CHANNEL_UPDATE] = "UPDATE channel SET head = ?3, floor = ?4, oldest = ?5, count = ?6,"
+	/* three updates, because naming `floor` or `due` costs a change of its index even when it
+	 * stays */
+	[SQL_CHANNEL_UPDATE] = "UPDATE channel SET head = ?3, oldest = ?5, count = ?6,"
 			       " bytes = ?7, head_ts = ?8, oldest_ts = ?9 WHERE id = ?1",
+	[SQL_CHANNEL_UPDATE_FLOOR] =
+		"UPDATE channel SET head = ?3, floor = ?4, oldest = ?5, count = ?6, bytes = ?7,"
+		" head_ts = ?8, oldest_ts = ?9 WHERE id = ?1",
 	[SQL_CHANNEL_UPDATE_DUE] =
 		"UPDATE channel SET head = ?3, floor = ?4, oldest = ?5, count = ?6, bytes = ?7,"
 		" head_ts = ?8, oldest_ts = ?9, due = nullif(?10, 0) WHERE id = ?1",
@@ -41,6 +45,10 @@ static const char *const sql_texts[SQL_COUNT] = {
 		" FROM channel WHERE name >= ?1 AND name <> ?2 ORDER BY name LIMIT ?3",
 	[SQL_CHANNEL_DUE] =
 		"SELECT " CHANNEL_COLUMNS " FROM channel WHERE due <= ?1 ORDER BY due LIMIT 1",
+	[SQL_CHANNEL_NAME] = "SELECT name FROM channel WHERE id = ?1",
+	/* the second condition is for the index, which has only those */
+	[SQL_CHANNELS_LOST] = "SELECT name, floor, oldest FROM channel"
+			      " WHERE floor > ?1 AND floor > 0 ORDER BY floor DESC LIMIT ?2",
 	[SQL_MESSAGE_INSERT] = "INSERT INTO message(seq, channel, prev, ts, kind, type, payload,"
 			       " expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, nullif(?8, 0))",
 	[SQL_MESSAGES_OLDEST] = "SELECT seq, ts, length(payload) FROM message"
@@ -99,6 +107,13 @@ static const char *const sql_texts[SQL_COUNT] = {
 		" WHERE subscriber > ?1 AND channel = ?2 ORDER BY subscriber LIMIT ?3",
 	[SQL_MESSAGES_BEHIND] = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > ?2"
 				" AND channel = (SELECT id FROM channel WHERE name = ?1) LIMIT ?3)",
+	[SQL_MESSAGES_SEQS_BACK] = "SELECT seq FROM message WHERE channel = ?1 AND seq <= ?2"
+				   " AND kind >= 0 AND (expires IS NULL OR expires > ?4)"
+				   " ORDER BY seq DESC LIMIT ?3",
+	[SQL_LOG_FORTH] = "SELECT seq, channel FROM message WHERE seq > ?1 AND seq <= ?2"
+			  " ORDER BY seq LIMIT ?3",
+	[SQL_LOG_BACK] = "SELECT seq, channel, kind >= 0 AND (expires IS NULL OR expires > ?3)"
+			 " FROM message WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2",
 };
 
 char *connection_path(const char *path)

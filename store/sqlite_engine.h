@@ -12,6 +12,7 @@
  *   sqlite_dedup.c       remembered publishes
  *   sqlite_expire.c      messages whose ttl is over
  *   sqlite_read.c        range reads
+ *   sqlite_prefix.c      range reads over all channels with a prefix
  *   sqlite_admin.c       listing and backup
  *   sqlite_ack.c         positions of durable subscribers
  *   sqlite_checkpoint.c  the thread that moves the write-ahead log into the database
@@ -64,6 +65,7 @@ struct sql_channel {
 	bool is_over;
 	bool is_touched;
 	bool is_due_changed;
+	bool is_floor_changed;
 	size_t ns; /* index into the namespace table */
 	struct channel_state row;
 	/* what sqlite_trim.c collected for it in this step */
@@ -186,6 +188,8 @@ struct sql_cursor {
 	uint64_t seqs[SEQS_MAX];
 };
 
+struct sql_prefixes;
+
 struct store_reader {
 	unsigned magic;
 	struct store *s;
@@ -194,7 +198,12 @@ struct store_reader {
 	size_t cursor_room;
 	size_t look_ahead; /* seqs to take from the index at a time */
 	struct merge merge;
+	struct sql_prefixes *prefixes; /* made by the first read that needs it */
+	uint64_t limit;                /* of this read: rows beyond it were not looked for */
 };
+
+/* Take the seqs after `after` from the index. Return 1 when there are any, 0 or negative errno. */
+int cursor_fill(struct store_reader *r, struct sql_cursor *cur, uint64_t after, uint64_t upto);
 
 int sqlite_reader_open(struct store *s, struct store_reader **ret);
 void sqlite_reader_close(struct store_reader *r);

@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "store/sqlite_prefix.h"
 
 int sqlite_reader_open(struct store *s, struct store_reader **ret)
 {
@@ -49,6 +50,7 @@ void sqlite_reader_close(struct store_reader *r)
 	CHECK_OBJ(r, SQLITE_READER_MAGIC);
 	connection_close(&r->c);
 	free(r->cursors);
+	prefixes_free(r->prefixes);
 	merge_fini(&r->merge);
 	r->magic = 0;
 	free(r);
@@ -98,9 +100,7 @@ static int resolve_last(struct store_reader *r, const struct channel_state *row,
 	return error;
 }
 
-/* Take the seqs after `after` from the index. Return 1 when there are any, 0 or negative errno. */
-static int cursor_fill(struct store_reader *r, struct sql_cursor *cur, uint64_t after,
-		       uint64_t upto)
+int cursor_fill(struct store_reader *r, struct sql_cursor *cur, uint64_t after, uint64_t upto)
 {
 	sqlite3_stmt *stmt = connection_stmt(&r->c, SQL_MESSAGES_SEQS);
 	int rc;
@@ -210,22 +210,37 @@ static int fetch(struct store_reader *r, const struct sql_cursor *cur, struct me
 	return error;
 }
 
+static int give_row(struct store_reader *r, const struct sql_cursor *cur, store_row_fn *row,
+		    void *arg, size_t *bytes)
+{
+	struct message *m = NULL;
+	int rc = fetch(r, cur, &m);
+
+	if (rc != 0)
+		return rc;
+	*bytes += m->payload_n;
+	row(arg, m);
+	return 0;
+}
+
 static int read_rows(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
 {
 	struct merge_cursor *top;
 	size_t n = 0, bytes = 0;
+	uint64_t given = 0;
 
-	while ((top = merge_top(&r->merge)) != NULL && n < q->row_max &&
-	       (n == 0 || bytes < q->byte_max)) {
+	while ((top = merge_top(&r->merge)) != NULL && top->seq <= r->limit &&
+	       (top->seq == given || (n < q->row_max && (n == 0 || bytes < q->byte_max)))) {
 		struct sql_cursor *cur = container_of(top, struct sql_cursor, at);
-		struct message *m = NULL;
-		int rc = fetch(r, cur, &m);
-		if (rc != 0)
-			return rc;
-		n++;
-		bytes += m->payload_n;
-		row(arg, m);
-		rc = cursor_step(r, cur, q->upto);
+		/* a range may overlap a prefix */
+		if (top->seq != given) {
+			int rc = give_row(r, cur, row, arg, &bytes);
+			if (rc != 0)
+				return rc;
+			given = top->seq;
+			n++;
+		}
+		int rc = prefixes_own(r, cur) ? prefixes_step(r, q) : cursor_step(r, cur, q->upto);
 		if (rc < 0)
 			return rc;
 		if (rc > 0)
@@ -233,18 +248,31 @@ static int read_rows(struct store_reader *r, struct store_read *q, store_row_fn 
 		else
 			merge_pop(&r->merge);
 	}
-	q->reached = top ? top->seq - 1 : q->upto;
+	q->reached = top && top->seq <= r->limit ? top->seq - 1 : r->limit;
 	return 0;
 }
 
 static int read_page(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
 {
+	bool has_prefix = false;
 	int rc = connection_run_id(&r->c, SQL_BEGIN_READ);
 
-	for (size_t i = 0; i < q->range_n && rc == 0; i++)
-		rc = range_start(r, &q->ranges[i], q->upto, &r->cursors[i]);
-	if (rc == 0)
-		rc = read_rows(r, q, row, arg);
+	for (size_t i = 0; i < q->range_n; i++)
+		has_prefix |= q->ranges[i].is_prefix;
+	if (rc == 0 && has_prefix)
+		rc = prefixes_start(r, q);
+	if (rc == 0) {
+		for (size_t i = 0; i < q->range_n && rc == 0; i++)
+			if (!q->ranges[i].is_prefix)
+				rc = range_start(r, &q->ranges[i], q->upto, &r->cursors[i]);
+		if (rc == 0)
+			rc = read_rows(r, q, row, arg);
+	} else if (rc > 0) {
+		q->reached = 0;
+		rc = 0;
+	}
+	if (has_prefix && rc == 0)
+		q->scanned = prefixes_scanned(r);
 	if (!sqlite3_get_autocommit(r->c.db)) {
 		int end = connection_run_id(&r->c, SQL_COMMIT);
 		if (rc == 0)
@@ -268,13 +296,19 @@ int sqlite_read(struct store_reader *r, struct store_read *q, store_row_fn *row,
 		r->cursors = xrealloc(r->cursors, q->range_n * sizeof(*r->cursors));
 		r->cursor_room = q->range_n;
 	}
-	merge_reset(&r->merge, q->range_n);
+	merge_reset(&r->merge, q->range_n + PREFIX_CHANNELS_MAX);
 	r->look_ahead = look_ahead(q);
 	/* SQLite's numbers have 63 bits */
 	uint64_t upto = q->upto;
 	if (q->upto > INT64_MAX)
 		q->upto = INT64_MAX;
+	r->limit = q->upto;
+	q->scanned = 0;
 	int rc = read_page(r, q, row, arg);
+	for (size_t i = 0; rc != 0 && i < q->range_n; i++) {
+		free(q->ranges[i].losses);
+		q->ranges[i].losses = NULL;
+	}
 	if (rc == 0 && q->reached == q->upto)
 		q->reached = upto;
 	q->upto = upto;

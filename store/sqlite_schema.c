@@ -50,6 +50,7 @@ const struct schema_step schema_steps[] = {
 	 "  due       INTEGER           -- when oldest will be too old; NULL: never\n"
 	 ") STRICT;\n"
 	 "CREATE INDEX channel_by_due ON channel(due) WHERE due IS NOT NULL;\n"
+	 "CREATE INDEX channel_by_floor ON channel(floor) WHERE floor > 0;\n"
 	 "CREATE TABLE message (\n"
 	 "  -- The log. seq is the number after the dot in ids, and the order of everything.\n"
 	 "  seq     INTEGER PRIMARY KEY,\n"

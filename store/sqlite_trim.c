@@ -114,6 +114,7 @@ static int channel_cut(struct store *s, struct sql_channel *c)
 		return -EUCLEAN;
 	channel_touch(s, c);
 	c->row.floor = c->cut_upto;
+	c->is_floor_changed = true;
 	c->row.count -= c->cut_n;
 	channel_account(s, c, 0, c->cut_bytes);
 	rc = channel_find_oldest(s, c);

@@ -26,6 +26,7 @@
 #include "base/namespace.h"
 #include "base/problem.h"
 #include "store/ack_store.h"
+#include "store/range.h"
 
 struct store;
 struct store_reader;
@@ -42,32 +43,6 @@ struct store_config {
 	const atomic_bool
 		*cancel;  /* set by any thread: a backup that is running gives up. May be NULL */
 	uint64_t ack_max; /* positions of durable subscribers at most */
-};
-
-/* One channel of a range read. The engine fills head and floor. */
-struct store_range {
-	struct slice channel;
-	uint64_t after; /* rows with seq > after */
-	uint32_t last;  /* when not 0: ignore after and start so that the newest `last` messages ≤
-			   upto that have not expired follow; the engine writes the resulting start
-			   into after */
-	/* answers */
-	uint64_t head;   /* newest seq of the channel ever given out; 0: none */
-	uint64_t floor;  /* highest seq of the channel that is no longer there; 0: nothing was
-			    removed */
-	uint64_t oldest; /* oldest seq still there; 0: the channel holds nothing */
-};
-
-struct store_read {
-	struct store_range *ranges; /* different channels */
-	size_t range_n;
-	uint64_t upto;   /* rows with seq ≤ upto */
-	size_t row_max;  /* stop after so many rows … */
-	size_t byte_max; /* … or once their payloads passed so many bytes (at least one row is
-			    given) */
-	/* answer: every row of the ranges with seq ≤ reached has been given; == upto when complete
-	 */
-	uint64_t reached;
 };
 
 /* Takes the reference on m. */
@@ -111,7 +86,8 @@ struct store_ops {
 	/* Reader thread: its own handle, opened and closed there. */
 	int (*reader_open)(struct store *s, struct store_reader **ret);
 	void (*reader_close)(struct store_reader *r);
-	/* Rows of all ranges merged in rising seq. A channel that does not exist yields no rows. */
+	/* Rows of all ranges merged in rising seq. A channel that does not exist yields no rows.
+	 * After an error no range holds losses. */
 	int (*read)(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg);
 };
 

@@ -113,7 +113,10 @@ static int check_names(const struct gateway *g, const struct http_request *r,
 
 	if (wrong)
 		return fault_set(fault, FAULT_BAD_PARAMETER, "subscriber: %s", wrong);
-	return channel.p ? subscriber_check(g->hub, &channel, 1, 0, r->is_admin, fault) : 0;
+	if (!channel.p)
+		return 0;
+	int rc = durable_check_channel(channel, fault);
+	return rc ? rc : subscriber_check(g->hub, NULL, &channel, 1, r->is_admin, fault);
 }
 
 /* `after` is the `next` of the page before: "SUBSCRIBER CHANNEL". */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/pattern.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
 #include "transports/encode.h"
@@ -131,7 +132,10 @@ static void rows_came(struct query *q)
 
 static int check(struct gateway *g, const struct fetch_request *r, struct fault *fault)
 {
-	return subscriber_check(g->hub, &r->channel, 1, 0, r->is_admin, fault);
+	if (pattern_is(r->channel))
+		return fault_set(fault, FAULT_BAD_CHANNEL,
+				 "history is read of a channel, not of a pattern");
+	return subscriber_check(g->hub, NULL, &r->channel, 1, r->is_admin, fault);
 }
 
 struct fetch *fetch_start(struct gateway *g, const struct fetch_request *r,

@@ -27,6 +27,8 @@ struct gateway_config {
 	size_t poll_bytes;
 	size_t history_limit;
 	size_t channels_per_subscription;
+	size_t patterns_per_subscription;
+	bool pattern_any;
 	size_t message_bytes;
 	size_t request_bytes;
 	size_t batch_bytes;

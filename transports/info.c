@@ -11,11 +11,13 @@ void json_add_limits(struct buf *out, const struct gateway_config *cfg)
 		 "{\"channel_bytes\":255,\"message_bytes\":%zu,\"channels\":%zu,\"request_bytes\":%"
 		 "zu,"
 		 "\"poll_wait\":%llu,\"history_limit\":%zu,\"last\":%u,"
-		 "\"info_bytes\":%zu,\"members\":%zu,\"max_in_flight\":%u,\"key_window\":%.15g}",
+		 "\"patterns\":%zu,\"pattern_any\":%s,\"info_bytes\":%zu,\"members\":%zu,"
+		 "\"max_in_flight\":%u,\"key_window\":%.15g}",
 		 cfg->message_bytes, cfg->channels_per_subscription, cfg->request_bytes,
 		 (unsigned long long)(cfg->poll_wait_max_ms / 1000), cfg->history_limit,
-		 cfg->last_limit, cfg->info_bytes, cfg->presence_members, cfg->in_flight_max,
-		 (double)cfg->key_window_ms / 1000);
+		 cfg->last_limit, cfg->patterns_per_subscription,
+		 cfg->pattern_any ? "true" : "false", cfg->info_bytes, cfg->presence_members,
+		 cfg->in_flight_max, (double)cfg->key_window_ms / 1000);
 }
 
 void json_add_hello(struct buf *out, const struct session *s, uint64_t cursor)

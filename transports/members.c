@@ -5,13 +5,16 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/pattern.h"
 #include "broker/presence_desk.h"
 
 int members_check(const struct gateway *g, struct members_request *r, const struct slice *after,
 		  struct fault *fault)
 {
-	int rc = subscriber_check(g->hub, &r->channel, 1, 0, r->is_admin, fault);
-
+	if (pattern_is(r->channel))
+		return fault_set(fault, FAULT_BAD_CHANNEL,
+				 "presence is asked of a channel, not of a pattern");
+	int rc = subscriber_check(g->hub, NULL, &r->channel, 1, r->is_admin, fault);
 	if (rc)
 		return rc;
 	if (!g->hub->desk || !namespace_find(g->hub->namespaces, r->channel)->has_presence)

@@ -224,6 +224,8 @@ int subscribe_params_parse(const struct http_request *r, const struct gateway_co
 		rc = parse_presence(r, cfg, ret, fault);
 	if (rc == 0)
 		rc = parse_durable(r, cfg, &ret->durable, fault);
+	for (size_t i = 0; i < ret->channel_n && rc == 0 && ret->durable.name.p; i++)
+		rc = durable_check_channel(ret->channels[i], fault);
 	if (rc == 0 && format.p) {
 		ret->is_raw = slice_eq_str(format, "raw");
 		if (!ret->is_raw && !slice_eq_str(format, "json"))

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "transports/encode.h"
 #include "transports/params.h"
@@ -354,13 +355,13 @@ bool poll_match(const struct http_request *r, bool *ret_waits)
 static bool is_shareable(const struct gateway *g, const struct http_request *r,
 			 const struct subscribe_params *params)
 {
-	for (size_t i = 0; i < params->channel_n; i++) {
-		const struct namespace *ns =
-			namespace_find(g->hub->namespaces, params->channels[i]);
+	const struct namespace_table *t = g->hub->namespaces;
 
-		if (!ns->is_public || ns->has_presence)
-			return false;
-	}
+	for (size_t i = 0; i < params->channel_n; i++)
+		for (size_t k = 0; k < t->n; k++)
+			if ((!t->ns[k].is_public || t->ns[k].has_presence) &&
+			    pattern_meets_namespace(t, k, params->channels[i]))
+				return false;
 	return !r->is_admin && !params->session.p && !params->durable.name.p &&
 	       (params->has_since || params->start.kind != START_AFTER);
 }
@@ -424,8 +425,8 @@ static int parse(struct gateway *g, const struct http_request *r, struct subscri
 	if (params->channel_n == 0)
 		rc = fault_set(fault, FAULT_NO_CHANNEL, "name at least one channel: ?channel=NAME");
 	if (rc == 0)
-		rc = subscriber_check(g->hub, params->channels, params->channel_n, 0, r->is_admin,
-				      fault);
+		rc = subscriber_check(g->hub, NULL, params->channels, params->channel_n,
+				      r->is_admin, fault);
 	if (rc)
 		subscribe_params_fini(params);
 	return rc;

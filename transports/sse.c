@@ -335,7 +335,7 @@ static void sse_open(struct gateway *g, struct http_exchange *x)
 		rc = fault_set(&fault, FAULT_NO_CHANNEL,
 			       "name at least one channel: ?channel=NAME");
 	if (rc == 0)
-		rc = subscriber_check(g->hub, st->params.channels, st->params.channel_n, 0,
+		rc = subscriber_check(g->hub, NULL, st->params.channels, st->params.channel_n,
 				      r->is_admin, &fault);
 	if (rc == 0) {
 		visit_open(&st->visit, g->hub, st->params.session, false);

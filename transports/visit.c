@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 
@@ -63,12 +64,19 @@ static int refuse(struct hub *h, struct fault *fault, const char *what)
 			 what);
 }
 
+/* Not of a pattern: who subscribes to it is in none of its channels. */
+static bool has_presence(const struct hub *h, struct slice channel)
+{
+	return h->desk && !pattern_is(channel) &&
+	       namespace_find(h->namespaces, channel)->has_presence;
+}
+
 static size_t count_new(struct visit *v, struct hub *h, const struct slice *channels, size_t n)
 {
 	size_t fresh = 0;
 
 	for (size_t i = 0; i < n; i++)
-		fresh += namespace_find(h->namespaces, channels[i])->has_presence &&
+		fresh += has_presence(h, channels[i]) &&
 			 !presence_has(h->desk->presence, channels[i], &v->id);
 	return fresh;
 }
@@ -79,7 +87,7 @@ int visit_attend(struct visit *v, struct hub *h, const struct slice *channels, s
 	size_t present = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (h->desk && namespace_find(h->namespaces, channels[i])->has_presence)
+		if (has_presence(h, channels[i]))
 			present++;
 		else if (v->attendee && v->attendee->wants_members)
 			return fault_set(fault, FAULT_NOT_SUPPORTED,

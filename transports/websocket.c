@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 #include "transports/encode.h"
 #include "transports/hello.h"
@@ -436,7 +437,10 @@ static int check(struct gateway *g, const struct http_request *r, const struct s
 		return fault_set(
 			fault, FAULT_BAD_PARAMETER,
 			"format=raw has no room for acknowledgements: leave subscriber out");
-	return subscriber_check(g->hub, p->channels, p->channel_n, 0, r->is_admin, fault);
+	if (p->is_raw && pattern_is(p->channels[0]))
+		return fault_set(fault, FAULT_BAD_CHANNEL,
+				 "format=raw needs a channel, not a pattern");
+	return subscriber_check(g->hub, NULL, p->channels, p->channel_n, r->is_admin, fault);
 }
 
 static int visit(struct ws_start *st, struct fault *fault)

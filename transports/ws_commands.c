@@ -206,17 +206,12 @@ static void add_channels(struct buf *b, const struct names *names)
 
 /* --- subscribe, unsubscribe ------------------------------------------------------------------ */
 
-/* Names that are said twice, or subscribed already, count once; what is checked is what will be
- * added. */
 static int check_subscribe(const struct command *c, const struct names *names, struct fault *fault)
 {
 	const struct websocket *w = c->socket;
-	size_t known = 0;
 
-	for (size_t i = 0; i < names->n; i++)
-		known += subscriber_has(&w->session.subscriber, names->slices[i]);
-	return subscriber_check(w->session.gateway->hub, names->slices, names->n,
-				w->session.subscriber.channel_n - known, w->is_admin, fault);
+	return subscriber_check(w->session.gateway->hub, &w->session.subscriber, names->slices,
+				names->n, w->is_admin, fault);
 }
 
 /* `info` and `presence`, and what the session needs to be in these channels. */

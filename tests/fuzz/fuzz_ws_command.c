@@ -33,6 +33,9 @@ static struct namespace_table *namespaces;
 
 static const struct hub_limits limits = {
 	.channels_per_subscriber = 3,
+	.patterns_per_subscriber = 2,
+	.patterns = 2,
+	.page_scan = 3,
 	.message_bytes = 200,
 	.last_max = 20,
 	.recent_count = 4,
@@ -50,6 +53,7 @@ static const struct gateway_config config = {
 	.poll_bytes = 2000,
 	.history_limit = 5,
 	.channels_per_subscription = 3,
+	.patterns_per_subscription = 2,
 	.message_bytes = 200,
 	.last_limit = 20,
 	.pending_publishes = 3,

@@ -25,6 +25,7 @@
 #include "broker/channel.h"
 #include "broker/publish.h"
 #include "tests/replay/model.h"
+#include "tests/replay/seeds.h"
 #include "tests/unit/broker/hub_rig.h"
 
 #define CLIENTS    6
@@ -73,11 +74,7 @@ static struct sim sim;
 
 static uint64_t roll(uint64_t n)
 {
-	uint64_t z = sim.random += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (z ^ (z >> 31)) % n;
+	return seeds_roll(&sim.random, n);
 }
 
 static bool chance(unsigned percent)
@@ -85,12 +82,7 @@ static bool chance(unsigned percent)
 	return roll(100) < percent;
 }
 
-static size_t pick(const size_t *of, size_t n)
-{
-	return of[roll(n)];
-}
-#define PICK(...) \
-	pick((const size_t[]){__VA_ARGS__}, sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t))
+#define PICK(...) SEEDS_PICK(&sim.random, __VA_ARGS__)
 
 static void PRINTF_LIKE(1, 2) say(const char *fmt, ...)
 {
@@ -754,21 +746,6 @@ static bool run(uint64_t seed, bool is_loud)
 
 int main(int argc, char **argv)
 {
-	unsigned long long from = 1, to = SEEDS;
-	unsigned bad = 0;
-
 	signal(SIGABRT, on_abort);
-	if (argc == 3 && strcmp(argv[1], "--seed") == 0) {
-		from = to = strtoull(argv[2], NULL, 10);
-	} else if (argc == 3 && strcmp(argv[1], "--seeds") == 0) {
-		if (sscanf(argv[2], "%llu-%llu", &from, &to) != 2)
-			return 2;
-	} else if (argc != 1) {
-		fprintf(stderr, "usage: sim [--seed N | --seeds A-B]\n");
-		return 2;
-	}
-	for (unsigned long long seed = from; seed <= to && bad < 10; seed++)
-		bad += !run(seed, argc == 3 && argv[1][6] == '\0');
-	printf("seeds %llu-%llu: %s\n", from, to, bad ? "FAILED" : "good");
-	return bad ? 1 : 0;
+	return seeds_main(argc, argv, SEEDS, run);
 }

@@ -2,7 +2,7 @@
 /*
  * fake_history: see the header. DESIGN: nothing is ever forgotten: a removed message only moves
  * behind `gone`, so that a test can ask afterwards what there was. Reads are written as the
- * contract says, by the plainest means (a scan over the ranges for each row), so that they can be
+ * contract says, by the plainest means (a look at every number), so that they can be
  * believed.
  */
 #include "tests/unit/broker/fake_history.h"
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/obj.h"
+#include "base/pattern.h"
 #include "base/xalloc.h"
 
 struct forget_letter {
@@ -31,6 +32,7 @@ struct history *fake_history_new(uint64_t head, size_t workers)
 	h->start_head = h->seq = h->head = head;
 	h->query_room = ARRAY_LEN(h->queries);
 	h->worker_n = workers;
+	h->loss_max = STORE_LOSS_MAX;
 	STAILQ_INIT(&h->appends);
 	for (size_t i = 0; i < workers; i++)
 		STAILQ_INIT(&h->workers[i].letters);
@@ -314,72 +316,178 @@ uint64_t fake_publish(struct history *h, const char *channel, enum durability d,
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-/* Fill the answers; return the index of the range's first row. */
-static size_t range_start(struct history *h, struct query_range *r, uint64_t upto)
+/* Fill the answers of a range that is no prefix. */
+static void range_start(struct history *h, struct query_range *r, uint64_t upto)
 {
 	const struct fake_channel *c = fake_channel_find(h, r->name);
 
 	r->range.head = c ? c->rows[c->n - 1]->seq : 0;
 	r->range.floor = fake_channel_floor(c);
 	r->range.oldest = c && c->gone < c->n ? c->rows[c->gone]->seq : 0;
-	if (!c) {
-		if (r->range.last)
-			r->range.after = upto;
-		return 0;
+	if (!r->range.last)
+		return;
+	r->range.after = upto;
+	size_t end = c ? fake_channel_after(c, upto) : 0;
+	size_t at = end;
+	for (size_t i = end, n = r->range.last; c && i > c->gone && n > 0; i--) {
+		if (message_is_expired(c->rows[i - 1]))
+			continue;
+		at = i - 1;
+		n--;
 	}
-	size_t at;
-	if (r->range.last) {
-		size_t end = fake_channel_after(c, upto);
+	if (at < end)
+		r->range.after = c->rows[at]->seq - 1;
+}
 
-		at = end;
-		for (size_t i = end, n = r->range.last; i > c->gone && n > 0; i--) {
-			if (message_is_expired(c->rows[i - 1]))
-				continue;
-			at = i - 1;
-			n--;
-		}
-		r->range.after = at < end ? c->rows[at]->seq - 1 : upto;
-	} else {
-		at = fake_channel_after(c, r->range.after);
+/* The row with this number, if it is still there. */
+static struct message *row_at(struct history *h, uint64_t seq)
+{
+	struct fake_channel *c, *next;
+
+	HASH_ITER (hh, h->channels, c, next) {
+		size_t i = fake_channel_after(c, seq - 1);
+
+		if (i >= c->gone && i < c->n && c->rows[i]->seq == seq)
+			return c->rows[i];
 	}
-	return at < c->gone ? c->gone : at;
+	return NULL;
+}
+
+static bool is_match(const struct query_range *r, const struct message *m)
+{
+	return pattern_matches(query_range_text(r), message_channel(m));
+}
+
+static void find_losses(struct history *h, struct query_range *r)
+{
+	uint64_t after = r->range.last ? 0 : r->range.after;
+	struct fake_channel *c, *next;
+
+	if (r->range.lost_after > after)
+		after = r->range.lost_after;
+	HASH_ITER (hh, h->channels, c, next) {
+		uint64_t floor = fake_channel_floor(c);
+
+		if (floor <= after || !pattern_matches(query_range_text(r), slice_str(c->name)))
+			continue;
+		if (!r->range.losses)
+			r->range.losses = xcalloc(1, sizeof(*r->range.losses));
+		struct store_losses *l = r->range.losses;
+		r->range.floor = floor > r->range.floor ? floor : r->range.floor;
+		if (l->n == h->loss_max) {
+			l->more = true;
+			continue;
+		}
+		struct store_loss *loss = &l->each[l->n++];
+		loss->floor = floor;
+		loss->oldest = c->gone < c->n ? c->rows[c->gone]->seq : 0;
+		loss->name_n = (uint8_t)strlen(c->name);
+		memcpy(loss->name, c->name, loss->name_n);
+	}
+}
+
+/* Walk back; false when scan_max does not reach. */
+static bool find_newest(struct history *h, const struct query *q, struct query_range *r)
+{
+	struct store_range *range = &r->range;
+	uint64_t seq = range->before && range->before < q->upto ? range->before : q->upto;
+	uint32_t left = range->last;
+	size_t looked = 0;
+
+	range->after = seq;
+	for (; seq > 0 && left > 0; seq--) {
+		struct message *m = row_at(h, seq);
+
+		if (!m)
+			continue;
+		if (looked++ == q->scan_max) {
+			range->is_partial = true;
+			range->before = seq;
+			range->last = left;
+			return false;
+		}
+		if (is_match(r, m) && !message_is_expired(m)) {
+			range->after = seq - 1;
+			left--;
+		}
+	}
+	return true;
+}
+
+/* How far a walk for all prefixes of the query gets. */
+static uint64_t walk_end(struct history *h, const struct query *q)
+{
+	uint64_t seq = UINT64_MAX;
+	size_t looked = 0;
+
+	for (size_t i = 0; i < q->range_n; i++)
+		if (q->ranges[i].range.is_prefix && q->ranges[i].range.after < seq)
+			seq = q->ranges[i].range.after;
+	for (; seq < q->upto; seq++) {
+		struct message *m = row_at(h, seq + 1);
+		bool is_wanted = false;
+
+		for (size_t i = 0; m && i < q->range_n; i++)
+			is_wanted |= q->ranges[i].range.is_prefix && is_match(&q->ranges[i], m);
+		if (m && !is_wanted && ++looked == q->scan_max)
+			return seq + 1;
+	}
+	return q->upto;
+}
+
+/* Answer all questions. Return how far rows can be given; 0: a range is partial. */
+static uint64_t ranges_start(struct history *h, struct query *q)
+{
+	bool is_partial = false;
+
+	for (size_t i = 0; i < q->range_n; i++) {
+		struct query_range *r = &q->ranges[i];
+
+		if (!r->range.is_prefix)
+			range_start(h, r, q->upto);
+		else if (r->range.last)
+			is_partial |= !find_newest(h, q, r);
+	}
+	if (is_partial)
+		return 0;
+	for (size_t i = 0; i < q->range_n; i++)
+		if (q->ranges[i].range.is_prefix)
+			find_losses(h, &q->ranges[i]);
+	return walk_end(h, q);
 }
 
 void fake_read(struct history *h, size_t i)
 {
 	struct query *q = h->queries[i];
-	size_t at[64], bytes = 0;
+	uint64_t least = UINT64_MAX;
+	size_t bytes = 0;
 
-	assert(i < h->query_n && q->range_n <= ARRAY_LEN(at));
+	assert(i < h->query_n);
 	if (h->is_read[i])
 		return;
 	h->is_read[i] = true;
+	uint64_t end = ranges_start(h, q);
 	for (size_t r = 0; r < q->range_n; r++)
-		at[r] = range_start(h, &q->ranges[r], q->upto);
-	for (;;) {
-		struct message *next = NULL;
-		size_t from = 0;
+		least = q->ranges[r].range.after < least ? q->ranges[r].range.after : least;
+	q->reached = end;
+	for (uint64_t seq = least; seq < end; seq++) {
+		struct message *m = row_at(h, seq + 1);
+		bool is_wanted = false;
 
-		for (size_t r = 0; r < q->range_n; r++) {
-			const struct fake_channel *c = fake_channel_find(h, q->ranges[r].name);
-
-			if (!c || at[r] == c->n || c->rows[at[r]]->seq > q->upto)
-				continue;
-			if (!next || c->rows[at[r]]->seq < next->seq) {
-				next = c->rows[at[r]];
-				from = r;
-			}
-		}
-		q->reached = next ? next->seq - 1 : q->upto;
-		if (!next || q->row_n >= q->row_max || (q->row_n && bytes >= q->byte_max))
+		for (size_t r = 0; m && r < q->range_n; r++)
+			is_wanted |= seq >= q->ranges[r].range.after && is_match(&q->ranges[r], m);
+		if (!is_wanted)
+			continue;
+		if (q->row_n >= q->row_max || (q->row_n && bytes >= q->byte_max)) {
+			q->reached = seq;
 			return;
+		}
 		if (q->row_n == q->row_room) {
 			q->row_room = q->row_room ? q->row_room * 2 : 8;
 			q->rows = xrealloc(q->rows, q->row_room * sizeof(struct message *));
 		}
-		q->rows[q->row_n++] = message_ref(next);
-		bytes += next->payload_n;
-		at[from]++;
+		q->rows[q->row_n++] = message_ref(m);
+		bytes += m->payload_n;
 	}
 }
 
@@ -514,7 +622,9 @@ void query_set_channel(struct query *q, size_t i, struct slice channel)
 {
 	assert(i < q->range_n && channel.n < sizeof(q->ranges[i].name));
 	memcpy(q->ranges[i].name, channel.p, channel.n);
-	q->ranges[i].range.channel = slice_make(q->ranges[i].name, channel.n);
+	q->ranges[i].range.is_prefix = pattern_is(channel);
+	q->ranges[i].range.channel =
+		slice_make(q->ranges[i].name, channel.n - q->ranges[i].range.is_prefix);
 }
 
 void query_free(struct query *q)
@@ -523,6 +633,8 @@ void query_free(struct query *q)
 		return;
 	for (size_t i = 0; i < q->row_n; i++)
 		message_unref(q->rows[i]);
+	for (size_t i = 0; i < q->range_n; i++)
+		free(q->ranges[i].range.losses);
 	free(q->rows);
 	free(q);
 }

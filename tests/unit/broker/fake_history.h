@@ -52,6 +52,7 @@ struct history {
 	bool is_read[64];
 	size_t query_n;
 	size_t query_room; /* more than this waiting: -EAGAIN */
+	size_t loss_max;   /* of a pattern are told so many losses, ≤ STORE_LOSS_MAX */
 	int refuse_append; /* history_append answers this */
 	struct fake_worker workers[FAKE_WORKERS];
 	size_t worker_n;

@@ -8,6 +8,8 @@
 
 const struct hub_limits rig_limits = {
 	.channels_per_subscriber = 8,
+	.patterns_per_subscriber = 3,
+	.patterns = 1000,
 	.message_bytes = 1000,
 	.last_max = 100,
 	.recent_count = 8,
@@ -15,6 +17,7 @@ const struct hub_limits rig_limits = {
 	.recent_total_bytes = 1000000,
 	.page_rows = 4,
 	.page_bytes = 100000,
+	.page_scan = 1000,
 	.idle_channel_ms = 30000,
 	.idle_channels = 100,
 };

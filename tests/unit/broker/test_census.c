@@ -39,6 +39,40 @@ static struct seen look(struct census *c, const char *prefix)
 	return s;
 }
 
+static void test_patterns_count_for_what_they_stand_for(void **state)
+{
+	struct census *c = census_new();
+	char name[256];
+
+	census_enter(c, SLICE("r:*"), KIND_SSE);
+	census_enter(c, SLICE("r:1*"), KIND_WEBSOCKET);
+	census_enter(c, SLICE("*"), KIND_LONGPOLL);
+	census_enter(c, SLICE("r:1"), KIND_SSE);
+	assert_int_equal(census_total(c, SLICE("r:1")), 4);
+	assert_int_equal(census_get(c, SLICE("r:1")).by_kind[KIND_SSE], 2);
+	assert_int_equal(census_total(c, SLICE("r:12")), 3);
+	assert_int_equal(census_total(c, SLICE("r:2")), 2);
+	assert_int_equal(census_total(c, SLICE("r")), 1);
+	assert_int_equal(census_total(c, SLICE("r:*")), 1);
+	assert_true(census_has(c, SLICE("r:1")));
+	assert_true(census_has(c, SLICE("r:*")));
+	assert_false(census_has(c, SLICE("r:2")));
+	/* of channels only the one is listed */
+	assert_int_equal(look(c, "").n, 1);
+	memset(name, 'x', 255);
+	assert_int_equal(census_total(c, slice_make(name, 255)), 1);
+	name[254] = '*';
+	census_enter(c, slice_make(name, 255), KIND_SSE);
+	name[254] = 'x';
+	assert_int_equal(census_total(c, slice_make(name, 255)), 2);
+	assert_int_equal(census_total(c, slice_make(name, 254)), 2);
+	assert_int_equal(census_total(c, slice_make(name, 253)), 1);
+	census_leave(c, SLICE("r:*"), KIND_SSE);
+	census_leave(c, SLICE("r:1*"), KIND_WEBSOCKET);
+	assert_int_equal(census_total(c, SLICE("r:1")), 2);
+	census_free(c);
+}
+
 static void test_counts_by_kind(void **state)
 {
 	struct census *c = census_new();
@@ -148,6 +182,7 @@ static void test_names_of_kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_patterns_count_for_what_they_stand_for),
 		cmocka_unit_test(test_counts_by_kind),
 		cmocka_unit_test(test_no_entry_without_a_subscriber),
 		cmocka_unit_test(test_each_by_prefix),

@@ -271,7 +271,7 @@ static void test_new_namespaces_for_all_channels(void **state)
 	hub_set_namespaces(rig.hub, t);
 	namespace_table_unref(t);
 	assert_true(rig_subscribe(&one, "b", NULL) < 0);
-	assert_int_equal(subscriber_check(rig.hub, &SLICE("b"), 1, 0, true, &fault), 0);
+	assert_int_equal(subscriber_check(rig.hub, NULL, &SLICE("b"), 1, true, &fault), 0);
 	/* who is there stays */
 	rig_publish(&rig, "a");
 	assert_string_equal(fake_take(&one), "open 0|live|a1");

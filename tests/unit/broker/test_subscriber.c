@@ -103,8 +103,11 @@ static void test_check_alone(void **state)
 	struct fault fault;
 
 	start(0);
-	assert_int_equal(subscriber_check(rig.hub, names, 2, 6, false, &fault), 0);
-	assert_true(subscriber_check(rig.hub, names, 2, 7, false, &fault) < 0);
+	assert_int_equal(subscriber_check(rig.hub, NULL, names, 2, false, &fault), 0);
+	assert_int_equal(rig_subscribe(&one, "1 2 3 4 5 6", NULL), 0);
+	assert_int_equal(subscriber_check(rig.hub, &one.subscriber, names, 2, false, &fault), 0);
+	assert_int_equal(rig_subscribe(&one, "7", NULL), 0);
+	assert_true(subscriber_check(rig.hub, &one.subscriber, names, 2, false, &fault) < 0);
 	assert_int_equal(fault.id, FAULT_TOO_MANY_CHANNELS);
 	end();
 }

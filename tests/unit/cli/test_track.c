@@ -71,6 +71,21 @@ static void test_gap_excuses_one_channel(void **state)
 	track_fini(&t);
 }
 
+static void test_a_gap_of_a_pattern_is_one_of_all_its_channels(void **state)
+{
+	struct track t;
+
+	track_init(&t);
+	message(&t, "r:1", "k.5", "");
+	message(&t, "r:2", "k.6", "");
+	message(&t, "s:1", "k.7", "");
+	track_gap(&t, SLICE("r:*"));
+	assert_int_equal(message(&t, "r:1", "k.18", "k.17"), TRACK_NEW);
+	assert_int_equal(message(&t, "r:2", "k.19", "k.16"), TRACK_NEW);
+	assert_int_equal(message(&t, "s:1", "k.20", "k.15"), TRACK_BROKEN);
+	track_fini(&t);
+}
+
 static void test_disorder_between_channels_is_told_and_not_dropped(void **state)
 {
 	struct track t;
@@ -153,6 +168,7 @@ static void test_strange_ids_do_no_harm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_gap_of_a_pattern_is_one_of_all_its_channels),
 		cmocka_unit_test(test_cursor_follows_the_messages),
 		cmocka_unit_test(test_repeats_are_dropped),
 		cmocka_unit_test(test_broken_chain_is_seen),

@@ -27,6 +27,9 @@
 
 static const struct hub_limits limits = {
 	.channels_per_subscriber = 4,
+	.patterns_per_subscriber = 2,
+	.patterns = 100,
+	.page_scan = 1000,
 	.message_bytes = 1000,
 	.last_max = 20,
 	.recent_count = 8,
@@ -48,6 +51,7 @@ static const struct gateway_config config = {
 	.poll_bytes = 4000,
 	.history_limit = 5,
 	.channels_per_subscription = 4,
+	.patterns_per_subscription = 2,
 	.message_bytes = 1000,
 	.request_bytes = 2000,
 	.batch_bytes = 640,

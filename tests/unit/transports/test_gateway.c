@@ -157,7 +157,8 @@ static void test_info(void **state)
 			 "\"longpoll\",\"shortpoll\"],\"limits\":{\"channel_bytes\":255,"
 			 "\"message_bytes\":1000,\"channels\":4,\"request_bytes\":2000,"
 			 "\"poll_wait\":60,\"history_limit\":5,\"last\":20,"
-			 "\"info_bytes\":0,\"members\":0,\"max_in_flight\":7,\"key_window\":0}}");
+			 "\"patterns\":2,\"pattern_any\":false,\"info_bytes\":0,\"members\":0,"
+			 "\"max_in_flight\":7,\"key_window\":0}}");
 }
 
 static void test_body_limits(void **state)
