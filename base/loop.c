@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/obj.h"
+#include "base/watch.h"
 #include "base/xalloc.h"
 
 #define LOOP_MAGIC  0x4c4f4f50u
@@ -55,6 +56,7 @@ struct loop {
 	unsigned magic;
 	char name[16];
 	struct event_base *base;
+	struct watch_set *watches;
 	bool running; /* inside loop_run or loop_turn, on thread */
 	bool stop;
 	pthread_t thread;
@@ -102,7 +104,9 @@ struct loop *loop_new(const char *name)
 	l->magic = LOOP_MAGIC;
 	strncpy(l->name, name, sizeof(l->name) - 1);
 	l->base = base_new();
-	if (l->base == NULL) {
+	if (l->base != NULL)
+		l->watches = watch_set_new(l->base);
+	if (l->watches == NULL) {
 		log_error("loop-failed", "loop=%s reason=%s", l->name,
 			  log_value("no event base: are there file descriptors left?"));
 		abort();
@@ -141,6 +145,11 @@ struct event_base *loop_event_base(struct loop *l)
 	return l->base;
 }
 
+struct watch_set *loop_watches(struct loop *l)
+{
+	return l->watches;
+}
+
 void loop_stop(struct loop *l)
 {
 	loop_assert(l);
@@ -152,19 +161,18 @@ void loop_stop(struct loop *l)
 void loop_at_end(struct loop *l, struct loop_task *t)
 {
 	loop_assert(l);
-	if (t->queued)
+	if (t->link.tqe_prev)
 		return;
-	t->queued = true;
 	TAILQ_INSERT_TAIL(&l->tasks, t, link);
 }
 
 void loop_at_end_cancel(struct loop *l, struct loop_task *t)
 {
 	loop_assert(l);
-	if (!t->queued)
+	if (!t->link.tqe_prev)
 		return;
-	t->queued = false;
 	TAILQ_REMOVE(&l->tasks, t, link);
+	t->link.tqe_prev = NULL;
 }
 
 void loop_free_later(struct loop *l, void *p, void (*free_fn)(void *))
@@ -397,6 +405,7 @@ void loop_free(struct loop *l)
 	run_deferred(l);
 	free(l->frees);
 	event_free(l->wake);
+	watch_set_free(l->watches);
 	event_base_free(l->base);
 	l->magic = 0;
 	free(l);

@@ -14,12 +14,14 @@
 #define BASE_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
 
 struct loop;
 struct event_base;
+struct watch_set;
 
 struct loop *loop_new(const char *name);
 /* Runs what is deferred, then frees. NULL is fine. */
@@ -34,21 +36,22 @@ void loop_stop(struct loop *l);
 void loop_assert(const struct loop *l);
 /* Monotonic milliseconds, read once per turn. */
 uint64_t loop_now_ms(const struct loop *l);
-/* For net/ and mailbox.c only. */
+/* For the listener and mailbox.c only. */
 struct event_base *loop_event_base(struct loop *l);
+/* For watch.c only. */
+struct watch_set *loop_watches(struct loop *l);
 
 /* --- end of turn --------------------------------------------------------------------------- */
 
 struct loop_task {
-	TAILQ_ENTRY(loop_task) link;
+	TAILQ_ENTRY(loop_task) link; /* tqe_prev NULL: not queued */
 	void (*fn)(struct loop_task *);
-	bool queued;
 };
 
 static inline void loop_task_init(struct loop_task *t, void (*fn)(struct loop_task *))
 {
 	t->fn = fn;
-	t->queued = false;
+	t->link.tqe_prev = NULL;
 }
 /* Run t->fn once at the end of this turn. Queuing it twice is one run. */
 void loop_at_end(struct loop *l, struct loop_task *t);
@@ -56,7 +59,7 @@ void loop_at_end_cancel(struct loop *l, struct loop_task *t);
 /* Call free_fn(p) after the end-of-turn tasks. */
 void loop_free_later(struct loop *l, void *p, void (*free_fn)(void *));
 
-/* --- timers: 50 ms resolution, never early; O(1) to set and clear, 40 bytes each ------------- */
+/* --- timers: 50 ms resolution, never early; O(1) to set and clear, 32 bytes each ------------- */
 
 struct loop_timer {
 	TAILQ_ENTRY(loop_timer) link;

@@ -4,11 +4,10 @@
  *
  * DESIGN
  *
- * One embedded event for the whole life: EV_READ|EV_CLOSED, edge-triggered. Pausing is a flag and
+ * The socket is watched for reading and hang-up all its life, edge-triggered. Pausing is a flag and
  * costs no system call, and a paused connection still hears of FIN and RST, which a level-triggered
- * one could not without spinning on unread bytes (libevent reports an error as readable and
- * writable, never as closed). What an edge has told and nobody has read yet: c->readable. A second
- * event, for writing, exists only while the socket is full.
+ * one could not without spinning on unread bytes. What an edge has told and nobody has read yet:
+ * c->readable. For writing it is watched only while the socket is full.
  *
  * All reads go into one buffer per thread. Only what the owner leaves unconsumed is copied to
  * c->in, so an idle connection owns nothing but its struct.
@@ -31,7 +30,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -97,6 +95,20 @@ static enum close_reason reason_of_errno(int err)
 
 /* --- input ----------------------------------------------------------------------------------- */
 
+static size_t kept_n(const struct conn *c)
+{
+	return c->in ? c->in->n : 0;
+}
+
+static void drop_kept(struct conn *c)
+{
+	if (!c->in)
+		return;
+	buf_fini(c->in);
+	free(c->in);
+	c->in = NULL;
+}
+
 static size_t in_max(const struct conn *c)
 {
 	return c->env->in_max ? c->env->in_max : CONN_IN_MAX;
@@ -107,7 +119,7 @@ static bool can_read(const struct conn *c)
 	if (c->got_eof)
 		return false;
 	if (c->state == CONN_OPEN)
-		return c->reading && c->in.n < in_max(c);
+		return c->reading && kept_n(c) < in_max(c);
 	return c->state == CONN_FINISHING;
 }
 
@@ -124,13 +136,23 @@ static size_t offer(struct conn *c, struct slice bytes)
 static void offer_kept(struct conn *c)
 {
 	c->offer_due = false;
-	if (c->in.n == 0)
+	if (kept_n(c) == 0)
 		return;
-	size_t used = offer(c, buf_slice(&c->in));
-	if (c->state != CONN_OPEN || used == c->in.n)
-		buf_fini(&c->in);
+	size_t used = offer(c, buf_slice(c->in));
+	if (c->state != CONN_OPEN || used == c->in->n)
+		drop_kept(c);
 	else
-		buf_consume(&c->in, used);
+		buf_consume(c->in, used);
+}
+
+/* can_read() keeps in.n below in_max, and n ≤ READ_BUFFER: this fits, if there is memory. */
+static int keep(struct conn *c, const char *p, size_t n)
+{
+	if (!c->in) {
+		c->in = xmalloc(sizeof(*c->in));
+		buf_init(c->in, in_max(c) + READ_BUFFER);
+	}
+	return buf_add(c->in, p, n);
 }
 
 static void take_input(struct conn *c, const char *p, size_t n)
@@ -143,16 +165,15 @@ static void take_input(struct conn *c, const char *p, size_t n)
 			conn_over(c, CLOSE_NORMAL);
 		return;
 	}
-	if (c->in.n > 0) {
-		/* can_read() keeps in.n below in_max, and n ≤ READ_BUFFER: this fits. */
-		if (buf_add(&c->in, p, n) < 0)
+	if (kept_n(c) > 0) {
+		if (keep(c, p, n) < 0)
 			conn_over(c, CLOSE_TOO_BIG);
 		else
 			offer_kept(c);
 		return;
 	}
 	size_t used = offer(c, slice_make(p, n));
-	if (c->state == CONN_OPEN && used < n && buf_add(&c->in, p + used, n - used) < 0)
+	if (c->state == CONN_OPEN && used < n && keep(c, p + used, n - used) < 0)
 		conn_over(c, CLOSE_TOO_BIG);
 }
 
@@ -210,37 +231,45 @@ static void look_for_hangup(struct conn *c)
 	}
 }
 
-static void on_socket_event(evutil_socket_t fd, short what, void *arg)
+static void on_writable(struct conn *c);
+
+static void on_socket_event(struct watch *w, unsigned what)
 {
-	struct conn *c = arg;
+	struct conn *c = container_of(w, struct conn, watch);
 	CHECK_OBJ(c, CONN_MAGIC);
-	if (c->state == CONN_CLOSED)
+	if ((what & WATCH_WRITE) && c->watches_write)
+		on_writable(c);
+	if (!(what & (WATCH_READ | WATCH_HANGUP)))
 		return;
-	if (what & EV_CLOSED)
+	if (what & WATCH_HANGUP)
 		c->fin_seen = true;
 	if (!can_read(c))
 		look_for_hangup(c);
-	else if (c->offer_due && c->in.n > 0)
+	else if (c->offer_due && kept_n(c) > 0)
 		c->readable = true; /* what was kept comes first, at the end of the turn */
 	else
 		read_some(c);
+}
+
+static int watch_for(struct conn *c)
+{
+	unsigned what = WATCH_READ | WATCH_HANGUP | (c->watches_write ? WATCH_WRITE : 0);
+
+	return watch_change(c->env->loop, &c->watch, c->fd, what);
 }
 
 /* An edge that was told already is told again in the next turn. */
 static void rearm_read(struct conn *c)
 {
 	c->readable = false;
-	event_del(&c->read_event);
-	if (event_add(&c->read_event, NULL) != 0)
+	if (watch_for(c) != 0)
 		conn_over(c, CLOSE_OVERLOAD);
 }
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void on_writable(struct conn *c)
 {
-	struct conn *c = arg;
-	CHECK_OBJ(c, CONN_MAGIC);
 	c->writing_blocked = false;
 	c->drain_later = false;
 	loop_at_end(c->env->loop, &c->flush);
@@ -248,11 +277,10 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 static void watch_writable(struct conn *c)
 {
-	if (c->write_event)
+	if (c->watches_write)
 		return;
-	c->write_event = event_new(loop_event_base(c->env->loop), c->fd,
-				   EV_WRITE | EV_PERSIST | EV_ET, on_writable, c);
-	if (!c->write_event || event_add(c->write_event, NULL) != 0) {
+	c->watches_write = true;
+	if (watch_for(c) != 0) {
 		c->broken = CLOSE_OVERLOAD + 1;
 		loop_at_end(c->env->loop, &c->flush);
 	}
@@ -260,9 +288,41 @@ static void watch_writable(struct conn *c)
 
 static void unwatch_writable(struct conn *c)
 {
-	if (c->write_event)
-		event_free(c->write_event);
-	c->write_event = NULL;
+	if (!c->watches_write)
+		return;
+	c->watches_write = false;
+	if (watch_for(c) != 0) {
+		c->broken = CLOSE_OVERLOAD + 1;
+		loop_at_end(c->env->loop, &c->flush);
+	}
+}
+
+/* A connection whose peer takes what it is sent has none. */
+struct conn_timer {
+	struct loop_timer timer;
+	struct conn *conn;
+	uint32_t kernel_queue; /* SIOCOUTQ when the write timeout was set */
+};
+
+static void on_timer(struct loop_timer *t);
+
+static void set_timer(struct conn *c, uint64_t ms)
+{
+	if (!c->timer) {
+		c->timer = xcalloc(1, sizeof(*c->timer));
+		c->timer->conn = c;
+		loop_timer_init(&c->timer->timer, on_timer);
+	}
+	loop_timer_set(c->env->loop, &c->timer->timer, ms);
+}
+
+static void clear_timer(struct conn *c)
+{
+	if (!c->timer)
+		return;
+	loop_timer_clear(c->env->loop, &c->timer->timer);
+	free(c->timer);
+	c->timer = NULL;
 }
 
 static void send_fin(struct conn *c)
@@ -272,7 +332,7 @@ static void send_fin(struct conn *c)
 	if (c->got_eof || c->env->linger_ms == 0)
 		conn_over(c, CLOSE_NORMAL);
 	else
-		loop_timer_set(c->env->loop, &c->timer, c->env->linger_ms);
+		set_timer(c, c->env->linger_ms);
 }
 
 /* Bytes that the kernel holds and the peer has not taken. */
@@ -286,8 +346,8 @@ static void expect_progress(struct conn *c)
 {
 	if (c->env->write_timeout_ms == 0)
 		return;
-	c->kernel_queue = kernel_queue(c);
-	loop_timer_set(c->env->loop, &c->timer, c->env->write_timeout_ms);
+	set_timer(c, c->env->write_timeout_ms);
+	c->timer->kernel_queue = kernel_queue(c);
 }
 
 /* As conn_out_write; when the socket is full, the poller says when to go on. */
@@ -299,7 +359,7 @@ static int write_or_wait(struct conn *c)
 	if (r == -EAGAIN || r == -EWOULDBLOCK) {
 		c->writing_blocked = true;
 		watch_writable(c);
-		if (c->out_total != before || !loop_timer_is_set(&c->timer))
+		if (c->out_total != before || !c->timer)
 			expect_progress(c);
 		return -EAGAIN;
 	}
@@ -317,8 +377,7 @@ static void flush(struct conn *c)
 		conn_over(c, reason_of_errno(-r));
 		return;
 	}
-	if (loop_timer_is_set(&c->timer))
-		loop_timer_clear(c->env->loop, &c->timer);
+	clear_timer(c);
 	if (!c->drain_later)
 		unwatch_writable(c);
 	if (c->state == CONN_FINISHING)
@@ -340,11 +399,11 @@ static void tell_drain(struct conn *c)
 
 static void on_timer(struct loop_timer *t)
 {
-	struct conn *c = container_of(t, struct conn, timer);
+	struct conn *c = container_of(t, struct conn_timer, timer)->conn;
 	CHECK_OBJ(c, CONN_MAGIC);
 	/* The socket is writable only when a good part of a large buffer is free: a slow reader may
 	 * have taken much and still not have caused an event. */
-	if (!c->fin_sent && kernel_queue(c) < c->kernel_queue)
+	if (!c->fin_sent && kernel_queue(c) < c->timer->kernel_queue)
 		expect_progress(c);
 	else
 		conn_over(c, CLOSE_WRITE_TIMEOUT); /* or lingering ends: then the reason is set */
@@ -421,15 +480,12 @@ struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
 	c->reading = true;
 	read_peer(c);
 	set_options(c);
-	buf_init(&c->in, in_max(c) + READ_BUFFER);
-	loop_timer_init(&c->timer, on_timer);
 	loop_task_init(&c->flush, on_end_of_turn);
 	LIST_INSERT_HEAD(&env->all, c, link);
 	env->n++;
 	count_inc(env->counters, COUNTER_CONNECTIONS);
-	event_assign(&c->read_event, loop_event_base(env->loop), fd,
-		     EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_socket_event, c);
-	if (event_add(&c->read_event, NULL) != 0) {
+	c->watch.fn = on_socket_event;
+	if (watch_add(env->loop, &c->watch, fd, WATCH_READ | WATCH_HANGUP) != 0) {
 		c->broken = CLOSE_OVERLOAD + 1; /* the kernel's limit of watched descriptors */
 		loop_at_end(env->loop, &c->flush);
 	}
@@ -453,7 +509,7 @@ static void conn_free(void *p)
 {
 	struct conn *c = p;
 	CHECK_OBJ(c, CONN_MAGIC);
-	buf_fini(&c->in);
+	drop_kept(c);
 	c->magic = 0;
 	free(c);
 }
@@ -466,11 +522,10 @@ static void conn_over(struct conn *c, enum close_reason reason)
 	if (c->state == CONN_CLOSED)
 		return;
 	if (c->state == CONN_OPEN)
-		c->close_reason = (uint8_t)reason;
+		c->close_reason = reason;
 	c->state = CONN_CLOSED;
-	event_del(&c->read_event);
-	unwatch_writable(c);
-	loop_timer_clear(env->loop, &c->timer);
+	watch_remove(env->loop, &c->watch, c->fd);
+	clear_timer(c);
 	loop_at_end_cancel(env->loop, &c->flush);
 	conn_out_clear(c);
 	if (c->io->free)
@@ -506,7 +561,7 @@ void conn_write_now(struct conn *c)
 		return;
 	int r = write_or_wait(c);
 	if (r < 0 && r != -EAGAIN) {
-		c->broken = (uint8_t)(reason_of_errno(-r) + 1);
+		c->broken = reason_of_errno(-r) + 1u;
 		loop_at_end(c->env->loop, &c->flush);
 	}
 }
@@ -563,10 +618,10 @@ void conn_finish(struct conn *c, enum close_reason reason)
 	if (c->state != CONN_OPEN)
 		return;
 	c->state = CONN_FINISHING;
-	c->close_reason = (uint8_t)reason;
+	c->close_reason = reason;
 	c->want_drain = false;
 	if (!c->offering)
-		buf_fini(&c->in); /* inside on_input the owner still looks at it */
+		drop_kept(c); /* inside on_input the owner still looks at it */
 	loop_at_end(c->env->loop, &c->flush);
 }
 

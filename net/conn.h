@@ -16,7 +16,6 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -28,6 +27,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/slice.h"
+#include "base/watch.h"
 
 #define CONN_MAGIC 0x434f4e4eu
 
@@ -87,46 +87,50 @@ struct conn_peer {
 	bool is_unix;
 };
 
+struct conn_timer;
+
+/* In the order of use: what sending touches comes first, in two cache lines. Idle connections are
+ * many: what few need is a pointer. */
 struct conn {
 	unsigned magic;
 	int fd;
 	struct conn_env *env;
 	const struct conn_io *io;
-	void *io_data;
+	/* private but for is_admin */
+	struct conn_chunk *out_first, *out_last;
+	size_t out_bytes;    /* queued and not yet written */
+	uint32_t out_offset; /* bytes of the first frame already written */
+	unsigned state : 2;
+	unsigned close_reason : 6;
+	unsigned broken : 6; /* close_reason + 1 of a failure to be told at the end of the turn */
+	bool reading : 1, got_eof : 1, writing_blocked : 1, want_drain : 1;
+	bool watches_write : 1; /* while the socket is full */
+	bool watch_hangup : 1;  /* paused, and the peer's FIN matters */
+	bool readable : 1;      /* the socket may hold bytes that no event will announce again */
+	bool fin_seen : 1;      /* the poller saw FIN; bytes may be in front of it */
+	bool eof_due : 1;       /* on_eof is to be called at the end of the turn */
+	bool offer_due : 1;     /* c->in is to be offered at the end of the turn */
+	bool offering : 1;      /* inside on_input */
+	bool draining : 1;      /* inside on_drain */
+	bool drain_later : 1;   /* on_drain not before the next turn */
+	bool fin_sent : 1;
+	bool is_admin : 1;        /* came in through the admin socket */
+	struct conn_timer *timer; /* write timeout and linger, while it runs */
+	/* second line */
+	struct loop_task flush;
+	uint64_t out_total, in_total; /* bytes; may be read */
 	const struct conn_ops *ops;
 	void *owner;
-	uint64_t id; /* unique in the process, for logs and `kick` */
-	struct conn_peer peer;
-
-	/* private from here on; totals may be read */
-	uint64_t in_total, out_total; /* bytes */
-	uint64_t opened_ms;
-	struct buf in;
-	struct conn_chunk *out_first, *out_last;
-	uint32_t out_offset;   /* bytes of the first frame already written */
-	uint32_t kernel_queue; /* SIOCOUTQ when the write timeout was set */
-	uint32_t discarded;    /* bytes thrown away while FINISHING */
-	size_t out_bytes;      /* queued and not yet written */
 	size_t drain_mark;
-	uint8_t state;
-	uint8_t close_reason;
-	bool reading, got_eof, writing_blocked, want_drain;
-	bool watch_hangup; /* paused, and the peer's FIN matters */
-	bool readable;     /* the socket may hold bytes that no event will announce again */
-	bool fin_seen;     /* the poller saw FIN; bytes may be in front of it */
-	bool eof_due;      /* on_eof is to be called at the end of the turn */
-	bool offer_due;    /* c->in is to be offered at the end of the turn */
-	bool offering;     /* inside on_input */
-	bool draining;     /* inside on_drain */
-	bool drain_later;  /* on_drain not before the next turn */
-	bool fin_sent;
-	uint8_t broken; /* close_reason + 1 of a failure to be told at the end of the turn */
-	bool is_admin;  /* came in through the admin socket */
-	struct event read_event;
-	struct event *write_event; /* only while the socket is full */
-	struct loop_timer timer;   /* private: write timeout and linger */
-	struct loop_task flush;
+	/* the rest */
+	struct watch watch;
+	struct buf *in; /* what the owner left; NULL: nothing */
+	void *io_data;
+	uint64_t opened_ms; /* may be read */
+	uint64_t id;        /* unique in the process, for logs and `kick` */
 	LIST_ENTRY(conn) link;
+	struct conn_peer peer;
+	uint32_t discarded; /* bytes thrown away while FINISHING */
 };
 
 /* Takes a connected non-blocking fd; starts reading at once. ops and owner may be set before the

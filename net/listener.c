@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>

@@ -582,6 +582,7 @@ static void on_always(evutil_socket_t fd, short what, void *arg)
 static void test_no_timer_no_ticking(void **state)
 {
 	struct event_base *base = loop_event_base(loop);
+	int had = event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED);
 	struct note n = {.name = 'n'};
 	struct event *ev;
 	int fds[2];
@@ -593,13 +594,13 @@ static void test_no_timer_no_ticking(void **state)
 	event_add(ev, NULL);
 	loop_timer_init(&n.timer, on_note);
 	loop_turn(loop, true);
-	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 1);
+	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), had + 1);
 	loop_timer_set(loop, &n.timer, 100000);
 	loop_turn(loop, true);
-	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 2);
+	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), had + 2);
 	loop_timer_clear(loop, &n.timer);
 	loop_turn(loop, true);
-	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 1);
+	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), had + 1);
 	assert_string_equal(trace, "eee");
 	event_free(ev);
 	close(fds[0]);
