@@ -186,6 +186,13 @@ static void leave_presence(struct subscription *s)
 		presence_desk_leave(s->channel->hub->desk, &at, &who->id, who->leaves_at_once);
 }
 
+struct subscription_rest *subscription_rest(struct subscription *sub)
+{
+	if (!sub->rest)
+		sub->rest = xcalloc(1, sizeof(*sub->rest));
+	return sub->rest;
+}
+
 void channel_attach(struct channel *ch, struct subscription *s)
 {
 	if (ch->subscription_n == 0)

@@ -20,29 +20,38 @@
 #include "broker/hub.h"
 
 struct expired_runs;
+struct pattern_losses;
+
+/* What few subscriptions have. */
+struct subscription_rest {
+	char *gap_from;       /* a cursor that was no good, to be told with the first data; owned */
+	uint8_t gap_reason;   /* of gap_from */
+	uint64_t last_before; /* last of a pattern: counts only messages up to here; 0: no bound */
+	struct expired_runs *expired;  /* see expired.h; NULL: none */
+	struct pattern_losses *losses; /* of a pattern: what the client knows; NULL: nothing */
+};
 
 struct subscription {
 	struct subscriber *subscriber;
 	struct channel *channel;
-	uint64_t from;    /* wants seq > from; see subscriber.pos */
-	uint64_t gone;    /* a gap told that everything up to here can not be had */
-	uint64_t start;   /* of what it wants, all with start < seq ≤ from has been handed over */
-	uint32_t slot;    /* index in channel->subscriptions */
-	uint32_t last;    /* not 0: START_LAST, not yet resolved into from */
-	uint32_t next;    /* scratch of one merge: index into channel->recent */
-	bool from_oldest; /* starts with the oldest there is, not yet resolved into from */
-	bool has_cursor;  /* began with a position: what was lost after it is told */
-	bool is_resolved; /* last of a pattern: from is good, but others of the read are not */
-	uint8_t gap_reason;           /* of gap_from */
-	struct expired_runs *expired; /* see expired.h; NULL: none */
-	bool is_present;              /* has a place in the channel's presence */
-	bool wants_members;
-	bool owes_members;    /* the list is to be told once the subscriber is live */
-	char *gap_from;       /* a cursor that was no good, to be told with the first data; owned */
-	uint64_t last_before; /* last of a pattern: counts only messages up to here */
-	struct pattern_losses *losses;   /* of a pattern: what the client knows; NULL: nothing */
+	uint64_t from;  /* wants seq > from; see subscriber.pos */
+	uint64_t gone;  /* a gap told that everything up to here can not be had */
+	uint64_t start; /* of what it wants, all with start < seq ≤ from has been handed over */
+	uint32_t slot;  /* index in channel->subscriptions */
+	uint32_t last;  /* not 0: START_LAST, not yet resolved into from */
+	uint32_t next;  /* scratch of one merge: index into channel->recent */
+	bool from_oldest : 1; /* starts with the oldest there is, not yet resolved into from */
+	bool has_cursor : 1;  /* began with a position: what was lost after it is told */
+	bool is_resolved : 1; /* last of a pattern: from is good, but others of the read are not */
+	bool is_present : 1;  /* has a place in the channel's presence */
+	bool wants_members : 1;
+	bool owes_members : 1;           /* the list is to be told once the subscriber is live */
+	struct subscription_rest *rest;  /* NULL: nothing of it */
 	STAILQ_ENTRY(subscription) link; /* of its subscriber */
 };
+
+/* To write to; made when there is none. */
+struct subscription_rest *subscription_rest(struct subscription *sub);
 
 /* Everything up to here has been handed over, is not wanted, or was told to be gone. */
 static inline uint64_t subscription_cursor(const struct subscription *sub)
@@ -81,7 +90,7 @@ struct channel {
 	uint8_t slow;    /* enum slow_policy of the namespace */
 	uint8_t warmth;
 	struct query *query; /* while WARMING */
-	struct subscriber_waiters waiters;
+	struct catch_up_list waiters;
 
 	uint64_t idle_since_ms; /* on hub->idle while without subscribers */
 	TAILQ_ENTRY(channel) idle;

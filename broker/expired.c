@@ -39,23 +39,30 @@ static void clear(struct expired_runs *runs)
 	runs->n = 0;
 }
 
+static struct expired_runs *expired_of(const struct subscription *sub)
+{
+	return sub->rest ? sub->rest->expired : NULL;
+}
+
 void expired_free(struct subscription *sub)
 {
-	if (!sub->expired)
+	if (!expired_of(sub))
 		return;
-	clear(sub->expired);
-	free(sub->expired);
-	sub->expired = NULL;
+	clear(sub->rest->expired);
+	free(sub->rest->expired);
+	sub->rest->expired = NULL;
 }
 
 static struct expired_runs *runs_of(struct subscription *sub)
 {
-	if (!sub->expired) {
-		sub->expired = xcalloc(1, sizeof(*sub->expired));
-		sub->expired->from = subscription_cursor(sub);
-		STAILQ_INIT(&sub->expired->list);
-	}
-	return sub->expired;
+	struct expired_runs *runs = expired_of(sub);
+
+	if (runs)
+		return runs;
+	runs = subscription_rest(sub)->expired = xcalloc(1, sizeof(*runs));
+	runs->from = subscription_cursor(sub);
+	STAILQ_INIT(&runs->list);
+	return runs;
 }
 
 static struct expired_run *run_of(struct expired_runs *runs, struct slice name, uint64_t from)
@@ -86,8 +93,8 @@ void expired_note(struct subscription *sub, const struct message *m, uint64_t ol
 	uint64_t from = m->prev > sub->from ? m->prev : sub->from;
 
 	/* a marker may stand for messages that were sent while they could be */
-	if (m->expires_ms == MESSAGE_MARKER && s->base > from)
-		from = s->base;
+	if (m->expires_ms == MESSAGE_MARKER && s->catch_up->base > from)
+		from = s->catch_up->base;
 	runs->to = m->seq;
 	s->has_expired = true;
 	if (runs->is_whole)
@@ -128,7 +135,7 @@ void expired_tell(struct subscriber *s, const struct message *next)
 		return;
 	s->has_expired = false;
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
-		struct expired_runs *runs = sub->expired;
+		struct expired_runs *runs = expired_of(sub);
 
 		if (!runs)
 			continue;
@@ -146,7 +153,7 @@ void expired_take_back(struct subscriber *s)
 	struct subscription *sub;
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
-		struct expired_runs *runs = sub->expired;
+		struct expired_runs *runs = expired_of(sub);
 
 		if (!runs)
 			continue;

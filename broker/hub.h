@@ -18,9 +18,12 @@
 
 #define HUB_MAGIC 0x48554221u
 
+struct catch_up;
 struct channel;
 struct durable_family;
 struct presence_desk;
+
+TAILQ_HEAD(catch_up_list, catch_up);
 
 struct hub_limits {
 	size_t channels_per_subscriber; /* patterns among them */
@@ -64,8 +67,8 @@ struct hub {
 	size_t idle_n;
 	size_t idle_pattern_n;
 	size_t recent_bytes;
-	struct subscriber_waiters retries; /* the reader's queue was full */
-	struct subscriber_waiters ahead;   /* their cursor is newer than this worker's head */
+	struct catch_up_list retries;    /* the reader's queue was full */
+	struct catch_up_list ahead;      /* their cursor is newer than this worker's head */
 	const struct message *sending;   /* what send() is being called for, for those who need more
 					    than the frame */
 	struct durable_family *durables; /* sessions of durable subscribers, by name */

@@ -35,9 +35,14 @@ struct pattern_losses {
 	struct known_loss each[STORE_LOSS_MAX];
 };
 
+static struct pattern_losses *losses_of(const struct subscription *sub)
+{
+	return sub->rest ? sub->rest->losses : NULL;
+}
+
 uint64_t pattern_losses_known(const struct subscription *sub)
 {
-	const struct pattern_losses *k = sub->losses;
+	const struct pattern_losses *k = losses_of(sub);
 
 	return k && subscription_cursor(sub) >= k->from ? k->upto : 0;
 }
@@ -83,7 +88,7 @@ static void tell_one(struct subscription *sub, const struct store_loss *l, uint6
 		     struct pattern_losses *next)
 {
 	struct slice name = slice_make(l->name, l->name_n);
-	const struct known_loss *known = find(sub->losses, name);
+	const struct known_loss *known = find(losses_of(sub), name);
 	uint64_t at = subscription_cursor(sub), from = at;
 	struct known_loss now = {.floor = l->floor < upto ? l->floor : upto, .from = at};
 
@@ -101,9 +106,11 @@ static void tell_one(struct subscription *sub, const struct store_loss *l, uint6
 
 static void remember(struct subscription *sub, const struct pattern_losses *next)
 {
-	if (!sub->losses)
-		sub->losses = xmalloc(sizeof(*next));
-	*sub->losses = *next;
+	struct subscription_rest *rest = subscription_rest(sub);
+
+	if (!rest->losses)
+		rest->losses = xmalloc(sizeof(*next));
+	*rest->losses = *next;
 }
 
 void pattern_losses_tell(struct subscription *sub, const struct store_range *r, uint64_t upto)
@@ -113,9 +120,9 @@ void pattern_losses_tell(struct subscription *sub, const struct store_range *r, 
 
 	if (!r->losses)
 		return;
-	if (sub->losses) {
-		next.upto = sub->losses->upto;
-		next.from = sub->losses->from;
+	if (losses_of(sub)) {
+		next.upto = losses_of(sub)->upto;
+		next.from = losses_of(sub)->from;
 	}
 	for (size_t i = 0; i < r->losses->n; i++)
 		tell_one(sub, &r->losses->each[i], upto, &next);
@@ -149,7 +156,7 @@ void pattern_losses_note(struct subscription *sub, const struct store_range *r, 
 
 uint64_t pattern_losses_end(const struct subscription *sub)
 {
-	const struct pattern_losses *k = sub->losses;
+	const struct pattern_losses *k = losses_of(sub);
 	uint64_t end = k ? k->upto : 0;
 
 	for (size_t i = 0; k && i < k->n; i++)

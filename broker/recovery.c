@@ -37,44 +37,69 @@
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
-static void wait_on(struct subscriber *s, struct subscriber_waiters *list)
+static void wait_on(struct subscriber *s, struct catch_up_list *list)
 {
-	assert(!s->is_waiting);
-	s->is_waiting = true;
-	s->wait_list = list;
-	TAILQ_INSERT_TAIL(list, s, waiting);
+	assert(!s->catch_up->waits_on);
+	s->catch_up->waits_on = list;
+	TAILQ_INSERT_TAIL(list, s->catch_up, link);
 }
 
-static void wait_no_more(struct subscriber *s)
+static void wait_no_more(struct catch_up *c)
 {
-	if (!s->is_waiting)
+	if (!c->waits_on)
 		return;
-	TAILQ_REMOVE(s->wait_list, s, waiting);
-	s->is_waiting = false;
-	s->wait_list = NULL;
+	TAILQ_REMOVE(c->waits_on, c, link);
+	c->waits_on = NULL;
 }
 
-void recovery_wake(struct subscriber_waiters *list)
+void recovery_wake(struct catch_up_list *list)
 {
-	struct subscriber *s, *last = TAILQ_LAST(list, subscriber_waiters);
+	struct catch_up *c, *last = TAILQ_LAST(list, catch_up_list);
 
-	while (last && (s = TAILQ_FIRST(list)) != NULL) {
-		bool was_last = s == last;
+	while (last && (c = TAILQ_FIRST(list)) != NULL) {
+		bool was_last = c == last;
 
-		wait_no_more(s);
-		recovery_step(s);
+		wait_no_more(c);
+		recovery_step(c->subscriber);
 		if (was_last)
 			break;
 	}
 }
 
+/* --- catching up ----------------------------------------------------------------------------- */
+
+/* From the subscriber's position on. */
+static void begin(struct subscriber *s)
+{
+	if (!s->catch_up) {
+		s->catch_up = xcalloc(1, sizeof(*s->catch_up));
+		s->catch_up->subscriber = s;
+		count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+	}
+	s->catch_up->base = s->pos;
+	s->state = SUB_CATCHING_UP;
+}
+
 void recovery_cancel(struct subscriber *s)
 {
-	wait_no_more(s);
-	if (s->query) {
-		s->query->owner = NULL;
-		s->query = NULL;
-	}
+	struct catch_up *c = s->catch_up;
+
+	if (!c)
+		return;
+	wait_no_more(c);
+	if (c->query)
+		c->query->owner = NULL;
+	c->query = NULL;
+}
+
+void recovery_end(struct subscriber *s)
+{
+	if (!s->catch_up)
+		return;
+	recovery_cancel(s);
+	count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
+	free(s->catch_up);
+	s->catch_up = NULL;
 }
 
 /* --- opening and gaps ------------------------------------------------------------------------ */
@@ -111,11 +136,13 @@ static void tell_gap(struct subscription *sub, enum gap_reason reason, struct sl
 /* The bad cursor with which the client came; true when there was one. */
 static bool tell_bad_cursor(struct subscription *sub, uint64_t oldest)
 {
-	if (!sub->gap_from)
+	struct subscription_rest *rest = sub->rest;
+
+	if (!rest || !rest->gap_from)
 		return false;
-	tell_gap(sub, sub->gap_reason, slice_str(sub->gap_from), 0, oldest);
-	free(sub->gap_from);
-	sub->gap_from = NULL;
+	tell_gap(sub, rest->gap_reason, slice_str(rest->gap_from), 0, oldest);
+	free(rest->gap_from);
+	rest->gap_from = NULL;
 	return true;
 }
 
@@ -126,7 +153,8 @@ static void start_is_settled(struct subscription *sub)
 		sub->start = sub->from;
 	sub->from_oldest = sub->is_resolved = false;
 	sub->last = 0;
-	sub->last_before = 0;
+	if (sub->rest)
+		sub->rest->last_before = 0;
 }
 
 /* --- beginnings ------------------------------------------------------------------------------ */
@@ -164,6 +192,11 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 
 /* --- from memory ----------------------------------------------------------------------------- */
 
+static uint64_t last_before(const struct subscription *sub)
+{
+	return sub->rest ? sub->rest->last_before : 0;
+}
+
 static bool memory_covers(const struct subscription *sub)
 {
 	struct channel *ch = sub->channel;
@@ -171,7 +204,7 @@ static bool memory_covers(const struct subscription *sub)
 
 	if (sub->last)
 		return (ch->is_whole || channel_recent_last(ch, sub->last, &i)) &&
-		       channel_is_exact(ch) && !sub->last_before && !sub->is_resolved;
+		       channel_is_exact(ch) && !last_before(sub) && !sub->is_resolved;
 	if (sub->from_oldest)
 		return ch->is_whole && channel_is_exact(ch);
 	return subscription_cursor(sub) >= ch->covers_after;
@@ -303,7 +336,7 @@ static void become_live(struct subscriber *s)
 {
 	expired_tell(s, NULL);
 	s->state = SUB_LIVE;
-	count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
+	recovery_end(s);
 	if (s->ops->live)
 		s->ops->live(s);
 }
@@ -420,7 +453,7 @@ static bool is_partial(struct subscriber *s, const struct query *q)
 			continue;
 		if (r->is_partial) {
 			sub->last = r->last;
-			sub->last_before = r->before;
+			subscription_rest(sub)->last_before = r->before;
 		} else {
 			sub->from = r->after;
 			sub->is_resolved = true;
@@ -435,7 +468,7 @@ static void rows_came(struct query *q)
 
 	if (s) {
 		CHECK_OBJ(s, SUBSCRIBER_MAGIC);
-		s->query = NULL;
+		s->catch_up->query = NULL;
 		if (q->error) {
 			s->ops->failed(s, FAULT_STORE_UNAVAILABLE);
 		} else {
@@ -460,7 +493,7 @@ static void ask_log(struct subscriber *s)
 		query_set_channel(q, i++, channel_name(sub->channel));
 		r->after = subscription_cursor(sub);
 		r->last = sub->is_resolved ? 0 : sub->last;
-		r->before = sub->last_before;
+		r->before = last_before(sub);
 		r->lost_after = pattern_losses_known(sub);
 	}
 	q->upto = h->head;
@@ -471,7 +504,7 @@ static void ask_log(struct subscriber *s)
 	q->done = rows_came;
 	q->owner = s;
 	if (history_query(h->history, q) == 0) {
-		s->query = q;
+		s->catch_up->query = q;
 		return;
 	}
 	query_free(q);
@@ -486,7 +519,8 @@ static void ask_log(struct subscriber *s)
  * no more at the start, must not come back from there for another subscription. */
 static bool is_behind_losses(const struct subscription *sub)
 {
-	return sub->losses && pattern_losses_end(sub) > subscriber_position(sub->subscriber);
+	return sub->channel->is_pattern &&
+	       pattern_losses_end(sub) > subscriber_position(sub->subscriber);
 }
 
 enum source { FROM_MEMORY, FROM_LOG, MUST_WAIT };
@@ -498,7 +532,7 @@ static enum source survey(struct subscriber *s)
 	enum source source = FROM_MEMORY;
 	struct subscription *sub;
 
-	if (s->hub->head < s->not_before) {
+	if (s->hub->head < s->catch_up->not_before) {
 		wait_on(s, &s->hub->ahead);
 		return MUST_WAIT;
 	}
@@ -541,7 +575,8 @@ static void skip_to_newest(struct subscriber *s)
 
 void recovery_step(struct subscriber *s)
 {
-	while (s->state == SUB_CATCHING_UP && !s->is_full && !s->is_waiting && !s->query) {
+	while (s->state == SUB_CATCHING_UP && !s->is_full && !s->catch_up->waits_on &&
+	       !s->catch_up->query) {
 		if (s->is_skipping) {
 			skip_to_newest(s);
 			become_live(s);
@@ -601,11 +636,9 @@ void recovery_fall_behind(struct subscriber *s, uint64_t seq)
 	/* The gap is told when there is room: as one, however long that takes. */
 	s->is_skipping = policy == SLOW_SKIP;
 	take_back(s, seq);
-	s->base = s->pos;
-	s->state = SUB_CATCHING_UP;
+	begin(s);
 	s->is_full = true;
 	count_inc(s->hub->counters, counters[policy]);
-	count_inc(s->hub->counters, COUNTER_CATCHING_UP);
 	if (policy == SLOW_DISCONNECT)
 		s->ops->too_slow(s);
 }
@@ -627,17 +660,13 @@ void recovery_restart(struct subscriber *s, uint64_t from)
 				sub->from = s->pos;
 		s->pos = 0;
 	}
-	if (s->state != SUB_CATCHING_UP)
-		count_inc(s->hub->counters, COUNTER_CATCHING_UP);
-	s->state = SUB_CATCHING_UP;
-	s->base = s->pos;
+	begin(s);
 }
 
 void recovery_detour(struct subscriber *s, uint64_t seq)
 {
 	assert(s->state == SUB_LIVE);
-	s->pos = s->base = seq - 1;
-	s->state = SUB_CATCHING_UP;
-	count_inc(s->hub->counters, COUNTER_CATCHING_UP);
+	s->pos = seq - 1;
+	begin(s);
 	wait_on(s, &s->hub->ahead);
 }

@@ -11,6 +11,17 @@
 
 struct subscription;
 
+/* What a subscriber has only while it is CATCHING_UP. */
+struct catch_up {
+	struct subscriber *subscriber;
+	uint64_t base;       /* where it began */
+	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before
+				counts as past */
+	struct query *query; /* under way */
+	struct catch_up_list *waits_on; /* of a channel being warmed, or of the hub; NULL: none */
+	TAILQ_ENTRY(catch_up) link;
+};
+
 /* Go on feeding a CATCHING_UP subscriber. Does nothing while it is full or waits. */
 void recovery_step(struct subscriber *s);
 /* A live subscriber could not take the message (its seq; it was not queued): what becomes of it is
@@ -26,9 +37,11 @@ void recovery_restart(struct subscriber *s, uint64_t from);
 void recovery_detour(struct subscriber *s, uint64_t seq);
 /* Tell the client of a gap of this subscription, and count it. */
 void recovery_tell_gap(struct subscription *sub, const struct gap *g);
-/* Forget what is under way: the subscriptions changed, or the subscriber goes. */
+/* Forget what is under way: the subscriptions changed. */
 void recovery_cancel(struct subscriber *s);
+/* It goes, or is live. */
+void recovery_end(struct subscriber *s);
 /* Step everybody on the list; they may come to stand on it again. */
-void recovery_wake(struct subscriber_waiters *list);
+void recovery_wake(struct catch_up_list *list);
 
 #endif

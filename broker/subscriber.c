@@ -39,9 +39,12 @@ void subscriber_init(struct subscriber *s, struct hub *hub, const struct subscri
 static void subscription_free(struct subscription *sub)
 {
 	channel_detach(sub);
-	free(sub->losses);
-	free(sub->gap_from);
 	expired_free(sub);
+	if (sub->rest) {
+		free(sub->rest->losses);
+		free(sub->rest->gap_from);
+	}
+	free(sub->rest);
 	free(sub);
 }
 
@@ -52,14 +55,12 @@ void subscriber_fini(struct subscriber *s)
 	if (s->magic == 0)
 		return;
 	CHECK_OBJ(s, SUBSCRIBER_MAGIC);
-	recovery_cancel(s);
+	recovery_end(s);
 	durable_fini(s);
 	while ((sub = STAILQ_FIRST(&s->subscriptions)) != NULL) {
 		STAILQ_REMOVE_HEAD(&s->subscriptions, link);
 		subscription_free(sub);
 	}
-	if (s->state == SUB_CATCHING_UP)
-		count_add(s->hub->counters, COUNTER_CATCHING_UP, -1);
 	s->magic = 0;
 }
 
@@ -126,8 +127,8 @@ static void subscribe(struct subscriber *s, struct slice name, const struct star
 	if (r->is_bad) {
 		bool can_repeat = since.n <= GAP_FROM_MAX && utf8_is_valid(since.p, since.n);
 
-		sub->gap_reason = (uint8_t)r->reason;
-		sub->gap_from = can_repeat ? xstrndup(since.p, since.n) : xstrdup("");
+		subscription_rest(sub)->gap_reason = (uint8_t)r->reason;
+		sub->rest->gap_from = can_repeat ? xstrndup(since.p, since.n) : xstrdup("");
 	}
 	channel_attach(channel_get(s->hub, name), sub);
 	STAILQ_INSERT_TAIL(&s->subscriptions, sub, link);
@@ -235,8 +236,8 @@ static int add(struct subscriber *s, const struct slice *names, size_t n,
 		return 0;
 	/* Somebody may have been told of a message that this worker has not got yet: it counts as
 	 * past here too. */
-	s->not_before = history_head(s->hub->history);
-	bool needs_history = s->not_before > s->hub->head;
+	uint64_t not_before = history_head(s->hub->history);
+	bool needs_history = not_before > s->hub->head;
 	uint64_t from = UINT64_MAX;
 	/* once: "now" does not stand still */
 	struct start_point *points = xcalloc(n + 1, sizeof(*points));
@@ -248,8 +249,10 @@ static int add(struct subscriber *s, const struct slice *names, size_t n,
 		if (p->from < from)
 			from = p->from;
 	}
-	if (needs_history || s->state == SUB_CATCHING_UP)
+	if (needs_history || s->state == SUB_CATCHING_UP) {
 		recovery_restart(s, from);
+		s->catch_up->not_before = not_before;
+	}
 	for (size_t i = 0; i < n; i++)
 		if (!find(s, names[i]))
 			subscribe(s, names[i], &points[i], starts[i * step].since);

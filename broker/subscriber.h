@@ -29,13 +29,11 @@
 #define SUBSCRIBER_MAGIC 0x53554253u
 
 struct attendee;
+struct catch_up;
 struct durable;
 struct hub;
-struct query;
 struct subscriber;
 struct subscription;
-
-TAILQ_HEAD(subscriber_waiters, subscriber);
 
 enum gap_reason { GAP_EPOCH, GAP_RETENTION, GAP_INVALID, GAP_SKIPPED, GAP_EXPIRED };
 const char *gap_reason_name(enum gap_reason r);
@@ -78,31 +76,26 @@ struct subscriber_ops {
 
 enum subscriber_state { SUB_NEW, SUB_CATCHING_UP, SUB_LIVE };
 
+/* Idle ones are many: what only some have is a pointer. */
 struct subscriber {
 	unsigned magic;
 	uint8_t state; /* enum subscriber_state */
-	bool is_opened;
-	bool is_full;       /* send() said -ENOBUFS: wait for subscriber_drained() */
-	bool is_skipping;   /* fell behind, and goes on with the newest once it has room */
-	bool is_waiting;    /* on a list: of a channel being warmed, or of the hub's retries */
-	bool has_expired;   /* a subscription has an expired run to tell */
+	bool is_opened : 1;
+	bool is_full : 1;     /* send() said -ENOBUFS: wait for subscriber_drained() */
+	bool is_skipping : 1; /* fell behind, and goes on with the newest once it has room */
+	bool has_expired : 1; /* a subscription has an expired run to tell */
+	uint16_t pattern_n;
 	uint32_t channel_n; /* patterns among them */
-	uint32_t pattern_n;
-	uint64_t name; /* of its session, for message.except; 0: none */
+	uint64_t delivery;  /* the last of hub->deliveries that it had a look at */
+	uint64_t name;      /* of its session, for message.except; 0: none */
 	struct hub *hub;
 	const struct subscriber_ops *ops;
-	uint64_t pos;            /* while CATCHING_UP */
-	uint64_t base;           /* where this CATCHING_UP began */
-	uint64_t not_before;     /* wait until the hub's head is here: what was acknowledged before
-				    counts as past */
-	uint64_t delivery;       /* the last of hub->deliveries that it had a look at */
-	struct query *query;     /* under way */
-	struct durable *durable; /* when it has a name; NULL: it has none (durable.h) */
+	uint64_t pos;              /* while CATCHING_UP */
+	struct catch_up *catch_up; /* the same (recovery.h) */
+	struct durable *durable;   /* when it has a name; NULL: it has none (durable.h) */
 	struct attendee *attendee; /* who it is in presence; set by the session before channels are
 				      added, outlives them. NULL: nobody */
 	STAILQ_HEAD(, subscription) subscriptions;
-	TAILQ_ENTRY(subscriber) waiting;
-	struct subscriber_waiters *wait_list;
 };
 
 enum start_kind {

@@ -24,6 +24,7 @@
 #include "base/obj.h"
 #include "broker/channel.h"
 #include "broker/publish.h"
+#include "broker/recovery.h"
 #include "tests/replay/model.h"
 #include "tests/replay/seeds.h"
 #include "tests/unit/broker/hub_rig.h"
@@ -648,7 +649,8 @@ static void come_to_rest(void)
 			continue;
 		if (s->state != SUB_LIVE)
 			fail("client %zu never becomes live: full %d waiting %d query %d", k,
-			     s->is_full, s->is_waiting, s->query != NULL);
+			     s->is_full, s->catch_up && s->catch_up->waits_on,
+			     s->catch_up && s->catch_up->query);
 		else
 			model_complete(&c->model);
 		if (c->model.wrong[0])
