@@ -23,6 +23,7 @@ struct frame *frame_new(size_t n)
 	f->refs = 1;
 	f->n = (uint32_t)n;
 	f->seq = 0;
+	f->is_secret = false;
 	f->is_message = false;
 	return f;
 }

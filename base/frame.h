@@ -14,18 +14,27 @@
 
 /* The wire formats of a message. Sessions of equal format share frames. */
 enum frame_format {
-	FORMAT_WS_JSON,  /* WebSocket text frame around the JSON envelope */
-	FORMAT_WS_RAW,   /* WebSocket frame around the bare payload */
-	FORMAT_SSE_JSON, /* SSE event, data: JSON envelope */
-	FORMAT_SSE_RAW,  /* SSE event, data: bare payload */
-	FORMAT_JSON,     /* JSON envelope, an element of a poll reply */
+	FORMAT_WS_JSON,         /* WebSocket text frame around the JSON envelope */
+	FORMAT_WS_RAW,          /* WebSocket frame around the bare payload */
+	FORMAT_WS_JSON_DEFLATE, /* the same two with compressed payload (RFC 7692) … */
+	FORMAT_WS_RAW_DEFLATE,  /* … where that is worth it */
+	FORMAT_SSE_JSON,        /* SSE event, data: JSON envelope */
+	FORMAT_SSE_RAW,         /* SSE event, data: bare payload */
+	FORMAT_JSON,            /* JSON envelope, an element of a poll reply */
 	FORMAT_COUNT
 };
+
+/* WebSocket frames of payloads and nothing else. */
+static inline bool frame_format_is_bare(enum frame_format f)
+{
+	return f == FORMAT_WS_RAW || f == FORMAT_WS_RAW_DEFLATE;
+}
 
 struct frame {
 	unsigned refs;
 	uint32_t n;
 	uint64_t seq;    /* of the message; 0 for ephemeral messages and everything else */
+	bool is_secret;  /* of an HTTP answer: not to be compressed together with the rest */
 	bool is_message; /* may be dropped from a slow connection's queue: history has it */
 	char bytes[];
 };

@@ -80,6 +80,8 @@ struct http_config {
 	const char *cors_origins; /* "*", or origins separated by spaces; "" none: no CORS headers,
 				     preflight 404 */
 
+	struct deflater *deflater; /* for Content-Encoding: gzip; NULL: never */
+
 	/* A request is complete. Must answer it, now or later, by one of the functions below.
 	 * OPTIONS never comes here: it is answered inside. */
 	void (*on_request)(void *arg, struct http_exchange *x);
@@ -110,13 +112,17 @@ void *http_exchange_owner(const struct http_exchange *x);
 
 /* A complete answer. extra_headers: "Name: value\r\n…" or "". Date, Content-Length, Connection,
  * CORS headers are added; HEAD gets no body; 304 and 204 get none either. type may be NULL when
- * there is no body. x is gone afterwards. */
+ * there is no body. Text that was asked for with GET goes in gzip where the client takes it and it
+ * is worth it. x is gone afterwards. */
 void http_respond(struct http_exchange *x, int status, const char *type, const char *extra_headers,
 		  struct slice body);
 /* The same with a body of frames joined (poll replies share items): body_n bytes in total. Takes no
  * references. */
 void http_respond_frames(struct http_exchange *x, int status, const char *type,
 			 const char *extra_headers, struct frame *const *frames, size_t n);
+/* Will such an answer, with a body of body_n bytes, go in gzip? A strong entity tag would name
+ * another one then. (It may still turn out not to be smaller.) */
+bool http_wants_gzip(const struct http_exchange *x, int status, const char *type, size_t body_n);
 /* {"error":{"code","message"}} with the fault's status (and Allow, Retry-After,
  * Sec-WebSocket-Version in extra_headers if given). */
 void http_respond_fault(struct http_exchange *x, enum fault_id id, const char *extra_headers,

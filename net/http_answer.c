@@ -3,8 +3,8 @@
  * http_answer: the bytes of answers: status line, the headers that all have, errors as JSON, CORS.
  *
  * DESIGN. A complete answer is one frame (head and body together), or a head and references to
- * frames that others share; http.c sends it when its turn has come. The Date line is made once per
- * second and thread.
+ * frames that others share; http.c sends it when its turn has come. In gzip it is always one frame,
+ * because then it is nobody else's. The Date line is made once per second and thread.
  *
  * It must never decide about order or about the connection: http_closes_after() and http_deliver()
  * do.
@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/obj.h"
 #include "base/utf8.h"
+#include "net/deflate.h"
 #include "net/http_private.h"
 
 #define METHODS "GET, HEAD, POST, PUT, DELETE, OPTIONS"
@@ -173,7 +174,7 @@ void http_head_begin(struct buf *out, const struct http_exchange *x, int status,
 
 /* Head, empty line included, for a body of body_n bytes. */
 static void add_head(struct buf *out, const struct http_exchange *x, int status, const char *type,
-		     const char *extra_headers, size_t body_n)
+		     const char *extra_headers, size_t body_n, bool is_gzip)
 {
 	const char *connection = NULL;
 	if (http_closes_after(x))
@@ -185,6 +186,10 @@ static void add_head(struct buf *out, const struct http_exchange *x, int status,
 		buf_addf(out, "Content-Type: %s\r\n", type);
 	if (status != 204 && status != 304)
 		buf_addf(out, "Content-Length: %zu\r\n", body_n);
+	if (is_gzip)
+		buf_add_str(out, "Content-Encoding: gzip\r\n");
+	if (http_varies(x, status, type))
+		buf_add_str(out, "Vary: Accept-Encoding\r\n");
 	buf_add_str(out, extra_headers ? extra_headers : "");
 	buf_add_str(out, "\r\n");
 }
@@ -194,12 +199,11 @@ static bool has_body(const struct http_exchange *x, int status)
 	return status != 204 && status != 304 && x->req.method != HTTP_HEAD_;
 }
 
-void http_respond(struct http_exchange *x, int status, const char *type, const char *extra_headers,
-		  struct slice body)
+static void respond_whole(struct http_exchange *x, int status, const char *type,
+			  const char *extra_headers, struct slice body, bool is_gzip)
 {
-	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
 	struct buf head = {0};
-	add_head(&head, x, status, type, extra_headers, body.n);
+	add_head(&head, x, status, type, extra_headers, body.n, is_gzip);
 	size_t body_n = has_body(x, status) ? body.n : 0;
 	struct frame *f = frame_new(head.n + body_n);
 	memcpy(f->bytes, head.p, head.n);
@@ -209,15 +213,50 @@ void http_respond(struct http_exchange *x, int status, const char *type, const c
 	http_deliver(x, status, f, NULL, 0);
 }
 
+void http_respond(struct http_exchange *x, int status, const char *type, const char *extra_headers,
+		  struct slice body)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	struct slice packed;
+
+	if (http_wants_gzip(x, status, type, body.n)) {
+		struct deflater *d = x->http->cfg->deflater;
+
+		deflater_gzip_begin(d, body.n);
+		deflater_gzip_add(d, body, false);
+		if (deflater_gzip_end(d, &packed) == 0) {
+			respond_whole(x, status, type, extra_headers, packed, true);
+			return;
+		}
+	}
+	respond_whole(x, status, type, extra_headers, body, false);
+}
+
+static int gzip_frames(struct deflater *d, struct frame *const *frames, size_t n, size_t body_n,
+		       struct slice *ret)
+{
+	deflater_gzip_begin(d, body_n);
+	for (size_t i = 0; i < n; i++)
+		deflater_gzip_add(d, slice_make(frames[i]->bytes, frames[i]->n),
+				  frames[i]->is_secret);
+	return deflater_gzip_end(d, ret);
+}
+
 void http_respond_frames(struct http_exchange *x, int status, const char *type,
 			 const char *extra_headers, struct frame *const *frames, size_t n)
 {
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
 	struct buf head = {0};
+	struct slice packed;
 	size_t body_n = 0;
 	for (size_t i = 0; i < n; i++)
 		body_n += frames[i]->n;
-	add_head(&head, x, status, type, extra_headers, body_n);
+	if (http_wants_gzip(x, status, type, body_n) &&
+	    gzip_frames(x->http->cfg->deflater, frames, n, body_n, &packed) == 0) {
+		respond_whole(x, status, type, extra_headers, packed, true);
+		return;
+	}
+	add_head(&head, x, status, type, extra_headers, body_n, false);
 	struct frame *f = frame_copy(buf_slice(&head));
 	buf_fini(&head);
 	http_deliver(x, status, f, frames, has_body(x, status) ? n : 0);

@@ -7,6 +7,7 @@
  *   http_parse.c   head → exchange through llhttp, and what a head must and must not say
  *   http_target.c  request target, percent-decoding, query parameters, Host (pure)
  *   http_answer.c  heads of answers, Date, CORS, errors
+ *   http_gzip.c    which answers go in gzip
  *
  * Thread: the owner loop's.
  */
@@ -159,5 +160,15 @@ bool http_closes_after(const struct http_exchange *x);
 
 /* OPTIONS, which is answered here: CORS preflight. */
 void http_answer_options(struct http_exchange *x);
+
+/* --- http_gzip.c ----------------------------------------------------------------------------- */
+
+/* RFC 9110 12.5.3: what the client says of a coding. */
+struct http_codings {
+	unsigned gzip, identity; /* thousandths of quality; 0: not wanted */
+};
+struct http_codings http_codings_wanted(const struct http_request *r);
+/* May an answer like this depend on Accept-Encoding? */
+bool http_varies(const struct http_exchange *x, int status, const char *type);
 
 #endif

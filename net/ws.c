@@ -16,7 +16,9 @@
  * beyond the limits ends the connection at that byte or head and not at the end of the message. A
  * data frame that is a message of its own and has come whole, which is nearly every frame there is,
  * skips the assembly: it is unmasked into a scratch page of the thread and handed over from there.
- * So an idle WebSocket owns its struct and nothing else.
+ * So an idle WebSocket owns its struct and nothing else. A compressed message is assembled as it
+ * is, and inflated when it has come whole, into a buffer that is bounded like any message: what it
+ * claims to be costs nothing, and no window is kept for the next one.
  *
  * Callbacks may close the connection or pause it. Therefore a message being handed over belongs to
  * the function that hands it over, not to the struct, and the state is looked at again behind every
@@ -31,6 +33,7 @@
 #include "base/obj.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
+#include "net/ws_deflate.h"
 
 #define WS_MAGIC 0x57534f43u
 
@@ -51,6 +54,8 @@ struct ws {
 	uint8_t mask_at;      /* which byte of the mask comes next */
 	bool fin : 1;         /* the frame being taken is its message's last */
 	bool paused : 1;
+	bool deflates : 1;     /* permessage-deflate was agreed on */
+	bool compressed : 1;   /* the message being assembled is */
 	bool ping_pending : 1; /* nobody has looked yet whether a byte came since our ping */
 	struct utf8_state utf8;
 	uint8_t mask[4];
@@ -264,6 +269,24 @@ static size_t take_control(struct ws *w, const struct ws_head *h, struct slice i
 
 /* --- data frames ----------------------------------------------------------------------------- */
 
+/* A compressed message has come whole. Its own words are checked when they are known. */
+static void inflate_message(struct ws *w, enum ws_opcode opcode, struct slice payload)
+{
+	struct buf message;
+
+	buf_init(&message, w->cfg->message_max);
+	int rc = deflater_inflate(w->cfg->deflater, payload, &message);
+	if (rc == -EMSGSIZE)
+		fail(w, CLOSE_TOO_BIG, "message too big");
+	else if (rc)
+		fail(w, CLOSE_BAD_DATA, "a compressed message is no deflate data");
+	else if (opcode == WS_TEXT && !utf8_is_valid(buf_slice(&message).p, message.n))
+		fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
+	else
+		w->ops->on_message(w, opcode, buf_slice(&message));
+	buf_fini(&message);
+}
+
 /* A frame has been taken to its end. */
 static void end_frame(struct ws *w)
 {
@@ -275,13 +298,16 @@ static void end_frame(struct ws *w)
 	w->opcode = WS_CONTINUATION;
 	if (w->state != STATE_OPEN)
 		return;
-	if (opcode == WS_TEXT && !utf8_is_complete(&w->utf8)) {
+	if (opcode == WS_TEXT && !w->compressed && !utf8_is_complete(&w->utf8)) {
 		fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
 		return;
 	}
 	/* The callee may close: what it reads must not go with the connection. */
 	buf_init(&w->message, 0);
-	w->ops->on_message(w, opcode, buf_slice(&message));
+	if (w->compressed)
+		inflate_message(w, opcode, buf_slice(&message));
+	else
+		w->ops->on_message(w, opcode, buf_slice(&message));
 	buf_fini(&message);
 }
 
@@ -300,7 +326,7 @@ static size_t take_payload(struct ws *w, struct slice in)
 		p = w->message.p + at;
 		ws_mask(p, n, w->mask, w->mask_at);
 		w->mask_at = (uint8_t)((w->mask_at + n) % 4);
-		if (w->opcode == WS_TEXT && !utf8_feed(&w->utf8, p, n)) {
+		if (w->opcode == WS_TEXT && !w->compressed && !utf8_feed(&w->utf8, p, n)) {
 			fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
 			return n;
 		}
@@ -317,17 +343,29 @@ static size_t take_whole(struct ws *w, const struct ws_head *h, struct slice in)
 
 	memcpy(scratch, in.p + h->head_n, n);
 	ws_mask(scratch, n, h->mask, 0);
-	if (h->opcode == WS_TEXT && !utf8_is_valid(scratch, n))
+	if (h->rsv & WS_RSV1)
+		inflate_message(w, h->opcode, slice_make(scratch, n));
+	else if (h->opcode == WS_TEXT && !utf8_is_valid(scratch, n))
 		fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
 	else
 		w->ops->on_message(w, h->opcode, slice_make(scratch, n));
 	return h->head_n + n;
 }
 
+/* Bytes of a message on the wire. */
+static size_t payload_max(const struct ws *w, const struct ws_head *h)
+{
+	bool is_compressed = h->opcode == WS_CONTINUATION ? w->compressed : h->rsv & WS_RSV1;
+
+	return is_compressed ? ws_deflate_payload_max(w->cfg->message_max) : w->cfg->message_max;
+}
+
 static size_t take_data(struct ws *w, const struct ws_head *h, struct slice in)
 {
+	size_t max = payload_max(w, h);
+
 	if (w->state == STATE_OPEN) {
-		if (h->payload_n > w->cfg->message_max - w->message.n) {
+		if (h->payload_n > max - w->message.n) {
 			fail(w, CLOSE_TOO_BIG, "message too big");
 			return in.n;
 		}
@@ -339,7 +377,8 @@ static size_t take_data(struct ws *w, const struct ws_head *h, struct slice in)
 		w->opcode = h->opcode;
 		w->fragments = 0;
 		w->utf8 = UTF8_START;
-		buf_init(&w->message, w->cfg->message_max);
+		w->compressed = h->rsv & WS_RSV1;
+		buf_init(&w->message, max);
 	}
 	if (++w->fragments > w->cfg->fragments_max && w->state == STATE_OPEN) {
 		fail(w, CLOSE_TOO_BIG, "too many fragments");
@@ -360,8 +399,10 @@ static size_t take_data(struct ws *w, const struct ws_head *h, struct slice in)
 static const char *judge(const struct ws *w, const struct ws_head *h)
 {
 	bool is_control = h->opcode & 8, in_message = w->opcode != WS_CONTINUATION;
+	/* RFC 7692 6.1: of the first frame of a message only */
+	bool may_be_compressed = w->deflates && !is_control && h->opcode != WS_CONTINUATION;
 
-	if (h->rsv)
+	if (h->rsv && !(h->rsv == WS_RSV1 && may_be_compressed))
 		return "reserved bits are set"; /* RFC 6455 5.2: no extension was agreed on */
 	if (!h->masked)
 		return "client frames must be masked"; /* 5.1 */
@@ -581,20 +622,41 @@ struct ws *ws_new(struct conn *c, const struct ws_config *cfg, const struct ws_o
 struct ws *ws_accept(struct http_exchange *x, const char *protocol, const struct ws_config *cfg,
 		     const struct ws_ops *ops, void *owner)
 {
-	char key[29];
+	const struct http_request *r = http_exchange_request(x);
+	char key[29], extension[WS_DEFLATE_ANSWER_MAX];
 	struct buf head;
-	struct conn *c;
 
-	ws_accept_key(http_header_get(http_exchange_request(x), "Sec-WebSocket-Key"), key);
+	bool deflates =
+		cfg->deflater &&
+		ws_deflate_negotiate(r, deflater_config(cfg->deflater)->window_bits, extension);
+	ws_accept_key(http_header_get(r, "Sec-WebSocket-Key"), key);
 	buf_init(&head, 0);
 	http_head_begin(&head, x, 101, "Upgrade");
 	buf_addf(&head, "Upgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n", key);
 	if (protocol)
 		buf_addf(&head, "Sec-WebSocket-Protocol: %s\r\n", protocol);
+	if (deflates)
+		buf_addf(&head, "Sec-WebSocket-Extensions: %s\r\n", extension);
 	buf_add_str(&head, "\r\n");
-	c = http_detach(x, buf_slice(&head));
+	struct conn *c = http_detach(x, buf_slice(&head));
 	buf_fini(&head);
-	return ws_new(c, cfg, ops, owner);
+	struct ws *w = ws_new(c, cfg, ops, owner);
+	if (deflates)
+		ws_set_deflates(w);
+	return w;
+}
+
+void ws_set_deflates(struct ws *w)
+{
+	CHECK_OBJ(w, WS_MAGIC);
+	assert(w->cfg->deflater);
+	w->deflates = true;
+	count_inc(w->conn->env->counters, COUNTER_WS_DEFLATE);
+}
+
+bool ws_deflates(const struct ws *w)
+{
+	return w->deflates;
 }
 
 void *ws_owner(const struct ws *w)

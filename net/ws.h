@@ -24,6 +24,7 @@ struct ws_config {
 	uint64_t heartbeat_ms;    /* a ping after so long; 0: none */
 	uint64_t pong_timeout_ms; /* no byte from the peer for so long after a ping: PONG_TIMEOUT */
 	uint64_t close_timeout_ms; /* the peer does not answer our close frame for so long */
+	struct deflater *deflater; /* permessage-deflate is taken when it is offered; NULL: never */
 };
 
 struct ws_ops {
@@ -43,13 +44,17 @@ struct ws_ops {
  * answered and is gone. */
 int ws_check_handshake(struct http_exchange *x);
 /* Inside http_take_over's ready: send 101 and speak WebSocket. protocol: the subprotocol to select,
- * or NULL. */
+ * or NULL. Whether messages may be compressed is agreed on here: ws_deflates(). */
 struct ws *ws_accept(struct http_exchange *x, const char *protocol, const struct ws_config *cfg,
 		     const struct ws_ops *ops, void *owner);
 
 /* Speak WebSocket on a connection whose handshake is behind it. cfg is shared and outlives it. */
 struct ws *ws_new(struct conn *c, const struct ws_config *cfg, const struct ws_ops *ops,
 		  void *owner);
+/* permessage-deflate was agreed on: conn_send() may be given compressed frames (ws_deflate.h), and
+ * the peer may send such. For handshakes that are behind the connection. */
+void ws_set_deflates(struct ws *w);
+bool ws_deflates(const struct ws *w);
 
 void *ws_owner(const struct ws *w);
 struct conn *ws_conn(const struct ws *w); /* for conn_send of ready frames, out_bytes, drain */

@@ -7,6 +7,8 @@
  *  - what leaves is whole unmasked frames, at most one close frame, and nothing behind it;
  *  - on_closed comes exactly once.
  *
+ * And all of it once more with permessage-deflate agreed on, where frames may be compressed.
+ *
  * The input begins with a byte of options (see struct plan), then come the client's bytes.
  */
 #include <assert.h>
@@ -17,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "net/deflate.h"
 #include "net/ws.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -29,6 +32,7 @@ struct plan {
 	size_t piece; /* bytes at once in the second run */
 	enum { DO_NOTHING, DO_CLOSE, DO_DESTROY, DO_PAUSE } action;
 	unsigned on_message; /* at which message the server does it */
+	bool deflates;
 };
 
 struct rig {
@@ -46,7 +50,7 @@ struct rig {
 static struct loop *loop;
 static struct counters *counters;
 
-static const struct ws_config cfg = {
+static struct ws_config cfg = {
 	.message_max = MESSAGE_MAX,
 	.fragments_max = FRAGMENTS_MAX,
 	.heartbeat_ms = 1000,
@@ -127,6 +131,8 @@ static void begin(struct rig *r, const struct plan *plan)
 	buf_init(&r->story, 0);
 	r->conn = conn_new(&r->env, fds[0], &conn_io_plain, NULL, NULL);
 	r->ws = ws_new(r->conn, &cfg, &ops, r);
+	if (plan->deflates)
+		ws_set_deflates(r->ws);
 	loop_turn(loop, false);
 }
 
@@ -207,26 +213,12 @@ static void check_head(struct slice in)
 	assert(slice_eq(slice_make((const char *)again, n), slice_make(in.p, h.head_n)));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const struct plan *plan, struct slice in)
 {
 	struct rig whole, pieces;
-	struct slice in;
-	struct plan plan;
 
-	if (size < 1 || size > INPUT_MAX)
-		return 0;
-	if (!loop) {
-		clock_fake_set(1000000, 1000000);
-		loop = loop_new("fuzz");
-		counters = counters_new();
-	}
-	plan.piece = (size_t)1 << (data[0] & 7);
-	plan.action = data[0] >> 3 & 3;
-	plan.on_message = data[0] >> 5;
-	in = slice_make((const char *)data + 1, size - 1);
-	check_head(in);
-	run_through_the_socket(&whole, &plan, in);
-	run_in_pieces(&pieces, &plan, in);
+	run_through_the_socket(&whole, plan, in);
+	run_in_pieces(&pieces, plan, in);
 	check_output(buf_slice(&whole.out));
 	assert(slice_eq(buf_slice(&whole.out), buf_slice(&pieces.out)));
 	assert(slice_eq(buf_slice(&whole.story), buf_slice(&pieces.story)));
@@ -234,5 +226,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_fini(&whole.story);
 	buf_fini(&pieces.out);
 	buf_fini(&pieces.story);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice in;
+	struct plan plan = {0};
+
+	if (size < 1 || size > INPUT_MAX)
+		return 0;
+	if (!loop) {
+		clock_fake_set(1000000, 1000000);
+		loop = loop_new("fuzz");
+		counters = counters_new();
+		cfg.deflater = deflater_new(&(struct deflate_config){.level = 1, .window_bits = 9},
+					    counters);
+	}
+	plan.piece = (size_t)1 << (data[0] & 7);
+	plan.action = data[0] >> 3 & 3;
+	plan.on_message = data[0] >> 5;
+	in = slice_make((const char *)data + 1, size - 1);
+	check_head(in);
+	run(&plan, in);
+	plan.deflates = true;
+	run(&plan, in);
 	return 0;
 }
