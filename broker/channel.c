@@ -361,9 +361,8 @@ struct frame *channel_frame(struct channel *ch, struct recent *r, const struct s
 	struct frame *f = r->frames[ops->format];
 
 	if (!f) {
-		f = r->frames[ops->format] = ops->encode(r->message, &ch->hub->epoch);
+		f = r->frames[ops->format] = hub_encode(ch->hub, ops, r->message);
 		account(ch, (int64_t)(sizeof(*f) + f->n));
-		count_inc(ch->hub->counters, COUNTER_ENCODED);
 	}
 	return f;
 }

@@ -130,6 +130,14 @@ void hub_forget(struct hub *h, struct slice channel)
 
 /* --- fan-out --------------------------------------------------------------------------------- */
 
+struct frame *hub_encode(struct hub *h, const struct subscriber_ops *ops, const struct message *m)
+{
+	struct frame *f = ops->encode(m, &h->epoch);
+
+	count_inc(h->counters, COUNTER_ENCODED);
+	return ops->pack ? ops->pack(h->packer, f) : f;
+}
+
 /* One message on its way out. */
 struct delivery {
 	struct hub *hub;
@@ -145,10 +153,8 @@ static struct frame *frame_for(struct delivery *d, struct channel *topic, struct
 {
 	struct frame **f = &d->frames[ops->format];
 
-	if (!*f) {
-		*f = ops->encode(d->message, &d->hub->epoch);
-		count_inc(d->hub->counters, COUNTER_ENCODED);
-	}
+	if (!*f)
+		*f = hub_encode(d->hub, ops, d->message);
 	if (kept)
 		channel_keep_frame(topic, kept, ops->format, *f);
 	return *f;
@@ -209,8 +215,8 @@ static void fan_out_event(struct hub *h, struct message *m)
 		struct subscription *sub = ch->subscriptions[i];
 		struct subscriber *s = sub->subscriber;
 
-		if (s->ops->format == FORMAT_WS_RAW)
-			continue; /* payloads only */
+		if (frame_format_is_bare(s->ops->format))
+			continue; /* no room for events */
 		if (s->state == SUB_LIVE && s->ops->send(s, frame_for(&d, ch, NULL, s->ops)) == 0)
 			continue;
 		count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);

@@ -52,6 +52,7 @@ struct hub {
 	struct mailbox *mailbox; /* where answers to this worker come */
 	struct census *census;
 	struct presence_desk *desk; /* set by the owner; NULL: presence is not kept */
+	void *packer;               /* set by the owner: what subscriber_ops.pack compresses with */
 	struct counters *counters;
 	struct namespace_table *namespaces; /* a reference; swapped on reload */
 	struct epoch epoch;
@@ -83,6 +84,9 @@ struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *
 void hub_free(struct hub *h);
 /* Takes a reference on the table, drops the old one. */
 void hub_set_namespaces(struct hub *h, struct namespace_table *t);
+
+/* Make the frame of a message for this kind of subscriber; one reference for the caller. */
+struct frame *hub_encode(struct hub *h, const struct subscriber_ops *ops, const struct message *m);
 
 /* Fan a committed batch out. */
 void hub_deliver(struct hub *h, const struct batch *b);

@@ -423,7 +423,7 @@ static void feed_from_log(struct subscriber *s, struct query *q)
 			s->pos = m->seq;
 			continue;
 		}
-		struct frame *f = s->ops->encode(m, &s->hub->epoch);
+		struct frame *f = hub_encode(s->hub, s->ops, m);
 		bool is_sent = send_stored(s, m, f);
 
 		frame_unref(f);
@@ -433,7 +433,6 @@ static void feed_from_log(struct subscriber *s, struct query *q)
 	}
 	if (!s->is_full && q->reached > s->pos)
 		s->pos = q->reached;
-	count_add(s->hub->counters, COUNTER_ENCODED, n);
 	count_add(s->hub->counters, COUNTER_REPLAYED_DISK, n);
 }
 

@@ -52,6 +52,9 @@ struct subscriber_ops {
 	enum frame_format format; /* subscribers of equal format share frames */
 	/* Pure: no session, no clock. One reference for the caller. */
 	struct frame *(*encode)(const struct message *m, const struct epoch *epoch);
+	/* Compress what encode() made: takes the frame, gives another of the same message, or the
+	 * same. packer: the hub's. NULL: frames of this format go as they are. */
+	struct frame *(*pack)(void *packer, struct frame *f);
 	/* Queue a message. 0; or -ENOBUFS: not taken, the client is full: the core stops until
 	 * subscriber_drained(). Must not close or free anything. */
 	int (*send)(struct subscriber *s, struct frame *f);

@@ -31,6 +31,9 @@ static const struct order {
 	{OPTION_replay_window_bytes, OPTION_out_queue_bytes, "the window is a part of the queue"},
 	{OPTION_recent_bytes, OPTION_recent_total_bytes, "one channel is a part of the total"},
 	{OPTION_in_flight, OPTION_in_flight_max, "nobody could have that many"},
+	{OPTION_gzip_min_bytes, OPTION_gzip_max_bytes, "no body would be compressed"},
+	{OPTION_ws_deflate_min_bytes, OPTION_ws_deflate_max_bytes,
+	 "no message would be compressed"},
 	{OPTION_poll_batch_ms, OPTION_poll_wait_max_ms, "the one is a part of the other"},
 };
 

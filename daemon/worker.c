@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 #include "daemon/admin.h"
+#include "net/deflate.h"
 #include "transports/transport.h"
 
 #define DRAIN_LOOK_MS 50
@@ -98,6 +99,30 @@ static struct http_config http_config_of(const struct config *c, struct gateway 
 		.body_limit = gateway_body_limit,
 		.arg = g,
 	};
+}
+
+static struct deflate_config deflate_config_of(const struct config *c)
+{
+	return (struct deflate_config){
+		.level = (int)c->ws_deflate_level,
+		.window_bits = (unsigned)c->ws_deflate_window_bits,
+		.min_bytes = c->ws_deflate_min_bytes,
+		.max_bytes = c->ws_deflate_max_bytes,
+		.gzip_level = (int)c->gzip_level,
+		.gzip_min_bytes = c->gzip_min_bytes,
+		.gzip_max_bytes = c->gzip_max_bytes,
+	};
+}
+
+/* Before the first connection. */
+static void set_up_deflate(struct worker *w, const struct config *c)
+{
+	struct deflate_config cfg = deflate_config_of(c);
+
+	w->deflater = deflater_new(&cfg, w->counters);
+	w->hub->packer = w->deflater;
+	w->gateway_config.ws.deflater = c->ws_deflate ? w->deflater : NULL;
+	w->http.deflater = c->gzip ? w->deflater : NULL;
 }
 
 static void set_up_connections(struct worker *w, const struct config *c)
@@ -358,6 +383,7 @@ struct worker *worker_new(struct server *s, unsigned index)
 	};
 	LIST_INIT(&w->gateway.sessions);
 	w->http = http_config_of(c, &w->gateway);
+	set_up_deflate(w, c);
 	loop_timer_init(&w->drain_timer, on_drain_look);
 	mailbox_attach(&w->mailbox, w->loop, on_letter, w);
 	history_add_worker(s->history, &w->mailbox);
@@ -393,6 +419,7 @@ void worker_free(struct worker *w)
 	drop_letters(w);
 	hub_free(w->hub);
 	presence_desk_free(w->desk);
+	deflater_free(w->deflater);
 	loop_free(w->loop);
 	mailbox_fini(&w->mailbox);
 	counters_free(w->counters);

@@ -25,6 +25,7 @@ struct worker {
 	struct counters *counters;
 	struct hub *hub;
 	struct presence_desk *desk;
+	struct deflater *deflater;
 	struct conn_env conns;
 	struct http_config http;
 	struct gateway_config gateway_config;

@@ -21,6 +21,9 @@
 #include "transports/params.h"
 #include "transports/transport.h"
 
+#define TYPE        "application/json"
+#define HEADERS_MAX 128
+
 struct poll {
 	struct session session;
 	struct http_exchange *exchange;
@@ -32,6 +35,7 @@ struct poll {
 	size_t item_n, item_room, item_bytes;
 	uint64_t match_seq; /* If-None-Match, when has_match */
 	enum fault_id fault;
+	bool match_is_weak;
 	bool waits, has_match, is_caught_up, is_full, is_bursting;
 	bool is_due;       /* its time is over: answer as soon as there is a cursor to tell */
 	bool is_shareable; /* depends on the URL alone, of public channels */
@@ -224,11 +228,9 @@ static const char *cache_control(const struct poll *p)
 	return p->is_shareable ? "public, max-age=1" : "private, no-cache";
 }
 
-/* `],"gaps":…,"session":…}` */
-static void add_tail(struct buf *b, const struct poll *p)
+/* `],"gaps":…,"events":…` */
+static void add_own(struct buf *b, const struct poll *p)
 {
-	char name[SESSION_ID_TEXT + 1];
-
 	buf_add_char(b, ']');
 	if (p->gaps.n) {
 		buf_add_str(b, ",\"gaps\":[");
@@ -240,6 +242,13 @@ static void add_tail(struct buf *b, const struct poll *p)
 		buf_add_slice(b, buf_slice(&p->events));
 		buf_add_char(b, ']');
 	}
+}
+
+/* `,"session":…,"more":…}` */
+static void add_tail(struct buf *b, const struct poll *p)
+{
+	char name[SESSION_ID_TEXT + 1];
+
 	if (!p->is_shareable) {
 		session_id_format(name, &p->session.visit.id);
 		buf_addf(b, ",\"session\":\"%s\"", name);
@@ -248,58 +257,93 @@ static void add_tail(struct buf *b, const struct poll *p)
 }
 
 /* `{"cursor":…,"messages":[` items `],…}` as a list of frames: shared items, own punctuation. */
-static void respond_items(struct poll *p, uint64_t cursor, const char *headers)
+struct reply {
+	struct frame **parts;
+	size_t n, bytes;
+};
+
+/* Takes the frame. */
+static void reply_add(struct reply *r, struct frame *f)
 {
-	const struct epoch *e = &p->session.gateway->hub->epoch;
-	struct frame **parts = xcalloc(p->item_n * 2 + 2, sizeof(struct frame *));
+	r->parts[r->n++] = f;
+	r->bytes += f->n;
+}
+
+static void reply_make(struct reply *r, const struct poll *p, uint64_t cursor)
+{
 	struct frame *comma = frame_copy(SLICE(","));
 	struct buf b = {0};
-	size_t n = 0;
 
+	*r = (struct reply){xcalloc(p->item_n * 2 + 3, sizeof(struct frame *)), 0, 0};
 	buf_add_str(&b, "{\"cursor\":");
-	json_add_id(&b, e, cursor);
+	json_add_id(&b, &p->session.gateway->hub->epoch, cursor);
 	buf_add_str(&b, ",\"messages\":[");
-	struct frame *head = frame_copy(buf_slice(&b));
-	parts[n++] = head;
+	reply_add(r, frame_copy(buf_slice(&b)));
 	for (size_t i = 0; i < p->item_n; i++) {
 		if (i)
-			parts[n++] = comma;
-		parts[n++] = p->items[i];
+			reply_add(r, frame_ref(comma));
+		reply_add(r, frame_ref(p->items[i]));
 	}
+	buf_clear(&b);
+	add_own(&b, p);
+	reply_add(r, frame_copy(buf_slice(&b)));
 	buf_clear(&b);
 	add_tail(&b, p);
 	struct frame *tail = frame_copy(buf_slice(&b));
-	parts[n++] = tail;
-	http_respond_frames(p->exchange, 200, "application/json", headers, parts, n);
-	frame_unref(head);
-	frame_unref(tail);
+	tail->is_secret = !p->is_shareable; /* whoever publishes may guess at the session */
+	reply_add(r, tail);
 	frame_unref(comma);
 	buf_fini(&b);
-	free(parts);
+}
+
+static void reply_fini(struct reply *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		frame_unref(r->parts[i]);
+	free(r->parts);
+}
+
+/* The tag names the content; in gzip, whose bytes are others, it is a weak one. */
+static void make_headers(char *out, size_t room, const struct poll *p, uint64_t cursor,
+			 bool is_weak)
+{
+	char id[ID_TEXT_MAX];
+
+	id_format(id, &p->session.gateway->hub->epoch, cursor);
+	snprintf(out, room, "ETag: %s\"%s\"\r\nCache-Control: %s\r\n", is_weak ? "W/" : "", id,
+		 cache_control(p));
+}
+
+static void respond(struct poll *p, uint64_t cursor)
+{
+	struct http_exchange *x = p->exchange;
+	char headers[HEADERS_MAX];
+	struct reply r;
+
+	if (is_not_modified(p, cursor)) {
+		make_headers(headers, sizeof(headers), p, p->match_seq, p->match_is_weak);
+		http_respond(x, 304, NULL, headers, slice_str(""));
+		return;
+	}
+	reply_make(&r, p, cursor);
+	make_headers(headers, sizeof(headers), p, cursor, http_wants_gzip(x, 200, TYPE, r.bytes));
+	http_respond_frames(x, 200, TYPE, headers, r.parts, r.n);
+	reply_fini(&r);
 }
 
 static void answer(struct poll *p, enum close_reason reason)
 {
-	struct gateway *g = p->session.gateway;
 	subscriber_settle(&p->session.subscriber);
 	uint64_t cursor = subscriber_position(&p->session.subscriber);
-	char id[ID_TEXT_MAX], headers[128];
 
 	http_exchange_set(p->exchange, NULL, NULL);
 	if (p->fault) {
 		http_respond_fault(p->exchange, p->fault, "Retry-After: 1\r\n",
 				   "the message store can not be read now; try again");
-		close_poll(p, CLOSE_INTERNAL);
-		return;
+		reason = CLOSE_INTERNAL;
+	} else {
+		respond(p, cursor);
 	}
-	bool is_same = is_not_modified(p, cursor);
-	id_format(id, &g->hub->epoch, is_same ? p->match_seq : cursor);
-	snprintf(headers, sizeof(headers), "ETag: \"%s\"\r\nCache-Control: %s\r\n", id,
-		 cache_control(p));
-	if (is_same)
-		http_respond(p->exchange, 304, NULL, headers, slice_str(""));
-	else
-		respond_items(p, cursor, headers);
 	close_poll(p, reason);
 }
 
@@ -371,7 +415,8 @@ static void take_match(struct poll *p, const struct http_request *r)
 {
 	struct slice v = http_header_get(r, "If-None-Match");
 
-	if (slice_starts(v, "W/"))
+	p->match_is_weak = slice_starts(v, "W/");
+	if (p->match_is_weak)
 		v = slice_skip(v, 2);
 	if (v.n < 2 || v.p[0] != '"' || v.p[v.n - 1] != '"')
 		return;

@@ -6,6 +6,11 @@
  * Back-pressure both ways: a client that does not read falls behind and is fed from history
  * (session.c); a client that sends faster than the log takes, or that does not read the replies to
  * what it sends, is not read from meanwhile.
+ *
+ * Where permessage-deflate was agreed on, what is shared goes compressed: messages and events, each
+ * deflated once for all. Everything that is made for one connection alone (hello with its session's
+ * secret, replies, what is sent again) goes as it is: no client can have the worker deflate by
+ * asking, and no secret stands in one compressed text with what others wrote.
  */
 #include "transports/websocket.h"
 
@@ -14,6 +19,7 @@
 #include "base/log.h"
 #include "base/pattern.h"
 #include "base/xalloc.h"
+#include "net/ws_deflate.h"
 #include "transports/encode.h"
 #include "transports/hello.h"
 #include "transports/transport.h"
@@ -197,46 +203,38 @@ static void ws_too_slow(struct subscriber *sub)
 	ws_close(w->ws, CLOSE_SLOW, info->ws_code, info->text);
 }
 
-static const struct subscriber_ops json_subscriber = {
-	.kind = KIND_WEBSOCKET,
-	.format = FORMAT_WS_JSON,
-	.encode = encode_ws_json,
-	.send = session_send_stream,
-	.rewind = session_rewind_stream,
-	.opened = ws_opened,
-	.gap = ws_gap,
-	.live = ws_live,
-	.failed = ws_failed,
-	.too_slow = ws_too_slow,
+#define PLAIN(FORMAT)    .kind = KIND_WEBSOCKET, .format = FORMAT
+#define DEFLATED(FORMAT) PLAIN(FORMAT##_DEFLATE), .pack = ws_deflate_pack
+#define STREAM           .send = session_send_stream, .rewind = session_rewind_stream
+#define JSON_OPS         .encode = encode_ws_json, .opened = ws_opened, .gap = ws_gap, .live = ws_live
+#define RAW_OPS          .encode = encode_ws_raw, .gap = ws_raw_gap
+#define ENDS             .failed = ws_failed
+
+static const struct subscriber_ops json_subscriber[2] = {
+	{PLAIN(FORMAT_WS_JSON), JSON_OPS, STREAM, ENDS, .too_slow = ws_too_slow},
+	{DEFLATED(FORMAT_WS_JSON), JSON_OPS, STREAM, ENDS, .too_slow = ws_too_slow},
 };
 
-static const struct subscriber_ops raw_subscriber = {
-	.kind = KIND_WEBSOCKET,
-	.format = FORMAT_WS_RAW,
-	.encode = encode_ws_raw,
-	.send = session_send_stream,
-	.rewind = session_rewind_stream,
-	.gap = ws_raw_gap,
-	.failed = ws_failed,
-	.too_slow = ws_too_slow,
+static const struct subscriber_ops raw_subscriber[2] = {
+	{PLAIN(FORMAT_WS_RAW), RAW_OPS, STREAM, ENDS, .too_slow = ws_too_slow},
+	{DEFLATED(FORMAT_WS_RAW), RAW_OPS, STREAM, ENDS, .too_slow = ws_too_slow},
 };
 
-const struct durable_ops ws_json_durable = {
-	.ops =
-		{
-			.kind = KIND_WEBSOCKET,
-			.format = FORMAT_WS_JSON,
-			.encode = encode_ws_json,
-			.send = durable_send,
-			.rewind = durable_rewind,
-			.opened = ws_opened,
-			.gap = ws_gap,
-			.live = ws_live,
-			.failed = ws_failed,
-		},
-	.plain = &json_subscriber,
-	.encode_again = encode_ws_json_again,
+#define DURABLE .send = durable_send, .rewind = durable_rewind
+
+static const struct durable_ops json_durable[2] = {
+	{.ops = {PLAIN(FORMAT_WS_JSON), JSON_OPS, DURABLE, ENDS},
+	 .plain = &json_subscriber[false],
+	 .encode_again = encode_ws_json_again},
+	{.ops = {DEFLATED(FORMAT_WS_JSON), JSON_OPS, DURABLE, ENDS},
+	 .plain = &json_subscriber[true],
+	 .encode_again = encode_ws_json_again},
 };
+
+const struct durable_ops *websocket_durable(const struct websocket *w)
+{
+	return &json_durable[ws_deflates(w->ws)];
+}
 
 /* --- session and connection ------------------------------------------------------------------ */
 
@@ -337,7 +335,7 @@ static void subscribe_from_url(struct websocket *w, struct subscribe_params *p, 
 		/* Nothing yet: hello tells where "now" is. */
 		w->session.subscriber.is_opened = true;
 		ws_opened(&w->session.subscriber, subscriber_position(&w->session.subscriber));
-	} else if (session_subscribe(&w->session, p, w->is_admin, &ws_json_durable, on_joined,
+	} else if (session_subscribe(&w->session, p, w->is_admin, websocket_durable(w), on_joined,
 				     fault) != 0) {
 		websocket_close(w, CLOSE_KICKED, 1008, fault->message);
 	}
@@ -395,8 +393,8 @@ static void on_ready(struct http_exchange *x)
 	const char *protocol = select_protocol(r);
 	struct conn *c = http_exchange_conn(x);
 	w->ws = ws_accept(x, protocol, &g->config->ws, &websocket_ops, w);
-	session_start(&w->session, g, c, &st->visit, &websocket_session,
-		      w->is_raw ? &raw_subscriber : &json_subscriber);
+	const struct subscriber_ops *ops = w->is_raw ? raw_subscriber : json_subscriber;
+	session_start(&w->session, g, c, &st->visit, &websocket_session, &ops[ws_deflates(w->ws)]);
 	subscribe_from_url(w, &st->params, &fault);
 	if (g->is_draining)
 		ws_goodbye(&w->session, CLOSE_DRAIN, 0);

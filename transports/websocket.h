@@ -68,7 +68,8 @@ int ws_durable_subscribe(struct websocket *w, struct slice ref, struct durable_r
 			 struct fault *fault);
 /* An ack frame. */
 void ws_ack(struct websocket *w, struct slice frame, struct slice ref);
-extern const struct durable_ops ws_json_durable;
+/* How a JSON session delivers durably. */
+const struct durable_ops *websocket_durable(const struct websocket *w);
 
 /* One frame of a client, JSON envelope or raw payload. */
 void ws_command(struct websocket *w, struct slice text);

@@ -115,7 +115,7 @@ int ws_durable_subscribe(struct websocket *w, struct slice ref, struct durable_r
 	p->text = make_answer(r, ref);
 	p->wants_members = a && a->wants_members;
 	p->is_cursor_open = r->start->kind == START_LAST && r->start->last > 0;
-	r->ops = &ws_json_durable;
+	r->ops = websocket_durable(w);
 	r->joined = on_joined;
 	r->arg = p;
 	int rc = durable_subscribe(&w->session.subscriber, r, fault);
