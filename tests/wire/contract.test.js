@@ -8,7 +8,7 @@ import { random } from './lib/random.js';
 import { until } from './lib/wait.js';
 
 const daemon = shared({
-  options: { 'limits.channels_per_subscription': 8, 'limits.last_limit': 50, 'delivery.poll_messages': 20, 'limits.recent_count': 64 },
+  options: { 'limits.channels_per_subscription': 8, 'limits.last_limit': 50, 'delivery.poll_messages': 20, 'limits.recent_count': 64, 'websocket.deflate_min_bytes': 1, 'http.gzip_min_bytes': 1 },
   config: {
     namespace: { history_count: 0 },
     'namespace few': { history_count: 5 },
@@ -344,7 +344,7 @@ const PAYLOADS = [
 // How a payload is shown as data, byte for byte.
 function shown(a, type, payload) {
   const isBinary = Buffer.isBuffer(payload);
-  if (a.name === 'websocket format=raw') return payload;
+  if (a.name.startsWith('websocket format=raw')) return payload;
   const base64 = isBinary && payload.toString('base64');
   if (a.name === 'sse format=raw') return isBinary ? base64 : lf(payload);
   if (isBinary) return `"${base64}"`;

@@ -141,17 +141,17 @@ class WsReader extends Reader {
   close() { this.client.close(); }
 }
 
-async function openWs(t, d, target) {
+async function openWs(t, d, target, how) {
   try {
-    return await t.ws(d, target);
+    return await t.ws(d, target, how);
   } catch (err) {
     if (err.json) throw new Refusal(err.json.error.code, err.status);
     throw err;
   }
 }
 
-const websocket = ({ path = '/v1/ws' } = {}) => async (t, d, o) => {
-  const r = new WsReader(await openWs(t, d, `${path}?${query(o.channels, { since: o.since, last: o.last, ...o.more })}`));
+const websocket = ({ path = '/v1/ws', deflate = false } = {}) => async (t, d, o) => {
+  const r = new WsReader(await openWs(t, d, `${path}?${query(o.channels, { since: o.since, last: o.last, ...o.more })}`, { deflate }));
   r.hello = (await r.client.hello()).json;
   r.cursor = r.hello.cursor;
   return r.begin();
@@ -183,11 +183,11 @@ class RawWsReader extends Reader {
   close() { this.client.close(); }
 }
 
-const rawWebsocket = () => async (t, d, o) => {
+const rawWebsocket = ({ deflate = false } = {}) => async (t, d, o) => {
   const target = `/v1/ws?${query(o.channels, { since: o.since, last: o.last, format: 'raw', ...o.more })}`;
   let client;
   try {
-    client = await t.rawWs(d, target);
+    client = await t.rawWs(d, target, { deflate });
   } catch (err) {
     const a = await d.get(target, { headers: HANDSHAKE, agent: false }); // the same again, to see why
     if (a.status >= 400) throw new Refusal(a.json.error.code, a.status);
@@ -206,9 +206,9 @@ class PollReader extends Reader {
   stopped = false;
   paused = null;
 
-  constructor(d, path, wait, o) {
+  constructor(d, path, wait, headers, o) {
     super();
-    Object.assign(this, { d, path, wait, o });
+    Object.assign(this, { d, path, wait, headers, o });
     this.agent = new http.Agent({ keepAlive: true });
     this.params = { since: o.since, last: o.last };
   }
@@ -216,7 +216,7 @@ class PollReader extends Reader {
   async ask() {
     const { channels, more, admin } = this.o;
     const q = query(channels, { ...this.params, ...(this.wait && { wait: this.o.wait ?? this.wait }), ...more });
-    const a = await this.d.get(`${this.path}?${q}`, { ms: 30000 + this.wait * 1000, agent: admin ? undefined : this.agent, admin });
+    const a = await this.d.get(`${this.path}?${q}`, { headers: this.headers, ms: 30000 + this.wait * 1000, agent: admin ? undefined : this.agent, admin });
     if (a.status !== 200) throw new Refusal(a.json.error.code, a.status);
     const reply = a.json;
     this.cursor = reply.cursor;
@@ -255,8 +255,8 @@ class PollReader extends Reader {
 
 const subscribers = async (d, channel) => (await d.admin(`/v1/admin/channel?channel=${encodeURIComponent(channel)}`)).json.subscribers ?? 0;
 
-const poll = ({ path = '/v1/poll', wait = 0 } = {}) => async (t, d, o) => {
-  const r = t.keep(new PollReader(d, path, wait, o));
+const poll = ({ path = '/v1/poll', wait = 0, headers = {} } = {}) => async (t, d, o) => {
+  const r = t.keep(new PollReader(d, path, wait, headers, o));
   if (!wait) {
     await r.ask();
     r.run();
@@ -290,6 +290,9 @@ export const ADAPTERS = [
   make('sse over HTTP/1.0', sse({ version: '1.0' }), ENVELOPE, 'stream', 'url', 'admin'),
   make('sse format=raw', sse({ format: 'raw' }), 'ids', 'gaps', 'many', 'live', 'stream', 'url', 'admin'),
   make('websocket format=raw', rawWebsocket(), 'live', 'url', 'cr'),
+  make('websocket with permessage-deflate', websocket({ deflate: true }), ENVELOPE, 'stream', 'url', 'cr'),
+  make('websocket format=raw with permessage-deflate', rawWebsocket({ deflate: true }), 'live', 'url', 'cr'),
+  make('longpoll in gzip', poll({ wait: 5, headers: { 'accept-encoding': 'gzip' } }), ENVELOPE, 'url', 'admin', 'cr'),
   make('/v1/subscribe as websocket', websocket({ path: '/v1/subscribe' }), ENVELOPE, 'stream', 'url', 'cr'),
   make('/v1/subscribe as sse', sse({ path: '/v1/subscribe' }), ENVELOPE, 'stream', 'url', 'admin'),
   make('/v1/subscribe as longpoll', poll({ path: '/v1/subscribe', wait: 5 }), ENVELOPE, 'url', 'admin', 'cr'),

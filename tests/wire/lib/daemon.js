@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import zlib from 'node:zlib';
 import { fileURLToPath } from 'node:url';
 import { deadline, until } from './wait.js';
 
@@ -307,8 +308,9 @@ class Answer {
   constructor(res, body) {
     this.status = res.statusCode;
     this.headers = res.headers;
-    this.body = body;
-    this.text = body.toString();
+    this.sent = body; // as it came
+    this.body = res.headers['content-encoding'] === 'gzip' && body.length ? zlib.gunzipSync(body) : body;
+    this.text = this.body.toString();
   }
 
   get json() {

@@ -2,6 +2,7 @@
 // WebSocket twice: the `ws` package for everyday use, and frames by hand for what no library would send.
 
 import crypto from 'node:crypto';
+import zlib from 'node:zlib';
 import WebSocket from 'ws';
 import { Raw } from './raw.js';
 import { Queue, Latch, deadline } from './wait.js';
@@ -11,9 +12,10 @@ export class WsClient {
   refs = 0;
 
   // Resolves when the handshake is done; a refusal rejects with err.status and err.json.
-  static async open(d, target, { protocols = [], headers = {}, ms = 5000 } = {}) {
+  // deflate: what to offer of permessage-deflate, options of the `ws` package; true: what browsers offer.
+  static async open(d, target, { protocols = [], headers = {}, ms = 5000, deflate = false } = {}) {
     const c = new WsClient();
-    const ws = c.ws = new WebSocket(`ws://127.0.0.1:${d.port}${target}`, protocols, { headers, perMessageDeflate: false, maxPayload: 64 << 20 });
+    const ws = c.ws = new WebSocket(`ws://127.0.0.1:${d.port}${target}`, protocols, { headers, perMessageDeflate: deflate, maxPayload: 64 << 20 });
     const closed = new Latch();
     c.closed = closed.promise;
     ws.on('message', (data, isBinary) => c.frames.push({ raw: isBinary ? data : data.toString(), isBinary }));
@@ -120,9 +122,17 @@ export function closePayload(code, reason = '') {
   return Buffer.concat([b, Buffer.from(reason)]);
 }
 
+// The payload of a compressed message, and back (RFC 7692 7.2).
+const TAIL = Buffer.from([0, 0, 255, 255]);
+const flush = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
+export const inflate = (payload) => zlib.inflateRawSync(Buffer.concat([payload, TAIL]), flush);
+export const deflate = (data, how = {}) => zlib.deflateRawSync(data, { ...flush, ...how }).subarray(0, -4);
+
 export class RawWs {
   // Resolves when the handshake is done.
-  static async open(d, target = '/v1/ws', { headers = {} } = {}) {
+  // deflate: offer permessage-deflate; then frames may come compressed, as f.compressed tells.
+  static async open(d, target = '/v1/ws', { headers = {}, deflate = false } = {}) {
+    if (deflate) headers = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits', ...headers };
     const c = new RawWs();
     c.raw = await Raw.connect(d);
     const key = crypto.randomBytes(16).toString('base64');
@@ -132,6 +142,7 @@ export class RawWs {
     const accept = crypto.createHash('sha1').update(key + GUID).digest('base64');
     if (head.headers['sec-websocket-accept'] !== accept) throw new Error(`Sec-WebSocket-Accept is ${head.headers['sec-websocket-accept']}`);
     c.headers = head.headers;
+    c.deflates = head.headers['sec-websocket-extensions'] !== undefined;
     return c;
   }
 
@@ -141,8 +152,8 @@ export class RawWs {
   // The next frame of the server, strictly checked: {fin, opcode, payload, text, json, code, reason}.
   async next(ms = 5000, what = 'a frame') {
     const [b0, b1] = await this.raw.read(2, ms, what);
-    const f = { fin: !!(b0 & 0x80), opcode: b0 & 15 };
-    if (b0 & 0x70) throw new Error(`the server set a reserved bit: ${b0.toString(16)}`);
+    const f = { fin: !!(b0 & 0x80), opcode: b0 & 15, compressed: !!(b0 & 0x40) };
+    if (b0 & (this.deflates && f.opcode < 8 && f.opcode > 0 ? 0x30 : 0x70)) throw new Error(`the server set a reserved bit: ${b0.toString(16)}`);
     if (b1 & 0x80) throw new Error('the server masked a frame');
     let n = b1;
     if (n === 126) {
@@ -154,6 +165,8 @@ export class RawWs {
     }
     if (f.opcode >= 8 && (n > 125 || !f.fin)) throw new Error('an illegal control frame of the server');
     f.payload = Buffer.from(await this.raw.read(n, ms, what));
+    f.size = n;
+    if (f.compressed) f.payload = inflate(f.payload);
     f.text = f.payload.toString();
     if (f.opcode === OP.close && n) {
       f.code = f.payload.readUInt16BE();
