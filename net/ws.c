@@ -43,6 +43,9 @@
 /* With so much waiting to leave, pongs wait too, and only the newest (RFC 6455 5.5.3). A peer that
  * sends pings and reads nothing costs this and one frame. */
 #define PONG_MARK ((size_t)16 << 10)
+/* What one connection may have inflated in a row, before others have their turn: few bytes on the
+ * wire can be many messages of the largest size. */
+#define INFLATED_IN_A_ROW ((size_t)1 << 20)
 
 enum ws_state { STATE_OPEN, STATE_CLOSING, STATE_FINISHING, STATE_CLOSED };
 
@@ -54,6 +57,7 @@ struct ws {
 	uint8_t mask_at;      /* which byte of the mask comes next */
 	bool fin : 1;         /* the frame being taken is its message's last */
 	bool paused : 1;
+	bool resting : 1;      /* until the timer fires: it had much inflated */
 	bool deflates : 1;     /* permessage-deflate was agreed on */
 	bool compressed : 1;   /* the message being assembled is */
 	bool ping_pending : 1; /* nobody has looked yet whether a byte came since our ping */
@@ -74,6 +78,7 @@ struct ws {
 static_assert(sizeof(struct ws) < 160, "idle WebSockets are many");
 
 static _Thread_local char scratch[SCRATCH_SIZE];
+static _Thread_local size_t inflated_n; /* in this call of on_input */
 
 static struct loop *loop_of(const struct ws *w)
 {
@@ -164,6 +169,25 @@ static void fail(struct ws *w, enum close_reason reason, const char *text)
 	finish(w, reason);
 }
 
+/* Others have their turn; the timer, which listens for nothing meanwhile, ends it. */
+static void rest(struct ws *w)
+{
+	w->resting = true;
+	conn_pause(w->conn, false);
+	loop_timer_set(loop_of(w), &w->timer, 0);
+}
+
+/* Leaves the timer to the caller. */
+static void end_rest(struct ws *w)
+{
+	if (!w->resting)
+		return;
+	w->resting = false;
+	w->ping_pending = false; /* it was us who did not listen */
+	if (!w->paused)
+		conn_resume(w->conn);
+}
+
 void ws_close(struct ws *w, enum close_reason reason, uint16_t code, const char *text)
 {
 	CHECK_OBJ(w, WS_MAGIC);
@@ -174,6 +198,7 @@ void ws_close(struct ws *w, enum close_reason reason, uint16_t code, const char 
 	w->close_reason = reason;
 	let_go(w);
 	loop_timer_set(loop_of(w), &w->timer, w->cfg->close_timeout_ms);
+	end_rest(w);
 	ws_resume(w); /* the answer has to be read */
 }
 
@@ -276,6 +301,7 @@ static void inflate_message(struct ws *w, enum ws_opcode opcode, struct slice pa
 
 	buf_init(&message, w->cfg->message_max);
 	int rc = deflater_inflate(w->cfg->deflater, payload, &message);
+	inflated_n += message.n;
 	if (rc == -EMSGSIZE)
 		fail(w, CLOSE_TOO_BIG, "message too big");
 	else if (rc)
@@ -450,12 +476,15 @@ static size_t on_input(struct conn *c, struct slice bytes)
 	size_t used = 0;
 
 	CHECK_OBJ(w, WS_MAGIC);
-	while (used < bytes.n && w->state <= STATE_CLOSING && !w->paused) {
+	inflated_n = 0;
+	while (used < bytes.n && w->state <= STATE_CLOSING && !w->paused && !w->resting) {
 		struct slice in = slice_skip(bytes, used);
 		size_t n = w->left > 0 ? take_payload(w, in) : take_frame(w, in);
 		if (n == 0)
 			break;
 		used += n;
+		if (inflated_n >= INFLATED_IN_A_ROW && w->state == STATE_OPEN)
+			rest(w);
 	}
 	return w->state <= STATE_CLOSING ? used : bytes.n;
 }
@@ -483,7 +512,8 @@ void ws_resume(struct ws *w)
 	if (w->paused) {
 		w->paused = false;
 		w->ping_pending = false; /* it was us who did not listen */
-		conn_resume(w->conn);    /* which offers again what it kept */
+		if (!w->resting)
+			conn_resume(w->conn); /* which offers again what it kept */
 	}
 }
 
@@ -493,6 +523,12 @@ static void arm_heartbeat(struct ws *w)
 {
 	if (w->cfg->heartbeat_ms > 0)
 		loop_timer_set(loop_of(w), &w->timer, w->cfg->heartbeat_ms);
+}
+
+static void wake_up(struct ws *w)
+{
+	end_rest(w);
+	arm_heartbeat(w);
 }
 
 static void send_ping(struct ws *w)
@@ -541,6 +577,8 @@ static void on_timer(struct loop_timer *t)
 	CHECK_OBJ(w, WS_MAGIC);
 	if (w->state == STATE_CLOSING)
 		conn_close(w->conn, w->close_reason);
+	else if (w->resting)
+		wake_up(w);
 	else if (w->paused) /* we would not hear the pong */
 		arm_heartbeat(w);
 	else if (w->ping_pending)

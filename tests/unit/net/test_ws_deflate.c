@@ -362,6 +362,107 @@ static void the_callee_may_close(void **state)
 	r->conn = NULL;
 }
 
+/* 1.5 MB in a few kB. */
+static void add_bomb(struct rig *r, struct buf *out)
+{
+	struct buf payload = {0}, zeros = {0};
+	struct slice deflated;
+
+	for (size_t i = 0; i < 100000; i++)
+		buf_add_char(&zeros, '0');
+	assert_int_equal(deflater_deflate(r->cfg.deflater, buf_slice(&zeros), &deflated), 0);
+	for (int i = 0; i < 15; i++) {
+		buf_add_slice(&payload, deflated);
+		buf_add(&payload, "\0\0\xff\xff", 4);
+	}
+	buf_add_char(&payload, '\0');
+	assert_true(payload.n < 5000);
+	rig_add_frame(out, true, RSV1 | WS_TEXT, buf_slice(&payload));
+	buf_fini(&payload);
+	buf_fini(&zeros);
+}
+
+static void set_up_bombs(struct rig *r, struct buf *three)
+{
+	r->cfg.message_max = 2 << 20;
+	*three = (struct buf){0};
+	for (int i = 0; i < 3; i++)
+		add_bomb(r, three);
+	client_sends(r, buf_slice(three));
+}
+
+static unsigned noted(const struct rig *r)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < r->notes.n; i++)
+		n += r->notes.p[i] == '\n';
+	return n;
+}
+
+/* One packet must not keep everybody else waiting. */
+static void bombs_in_a_row_leave_room_for_others(void **state)
+{
+	struct rig *r = *state;
+	struct buf three;
+
+	set_up_bombs(r, &three);
+	assert_int_equal(noted(r), 1);
+	rig_pass_ms(r, 100);
+	assert_int_equal(noted(r), 2);
+	rig_pass_ms(r, 100);
+	assert_int_equal(noted(r), 3);
+	rig_pass_ms(r, 100);
+	client_sends_frame(r, true, WS_TEXT, T("on"));
+	assert_true(noted(r) == 4 &&
+		    slice_starts(slice_make(r->notes.p + r->notes.n - 8, 8), "text on\n"));
+	buf_clear(&r->notes);
+	rig_pass_ms(r, r->cfg.heartbeat_ms);
+	expect_notes(r, "heartbeat\n");
+	buf_fini(&three);
+}
+
+static void pause_at_once(struct rig *r, struct slice payload)
+{
+	ws_pause(r->ws);
+}
+
+static void resting_and_pausing_do_not_meet(void **state)
+{
+	struct rig *r = *state;
+	struct buf three;
+
+	r->on_message = pause_at_once;
+	set_up_bombs(r, &three);
+	assert_int_equal(noted(r), 1);
+	ws_resume(r->ws); /* it goes on resting */
+	rig_settle(r);
+	assert_int_equal(noted(r), 1);
+	rig_pass_ms(r, 100);
+	assert_int_equal(noted(r), 2);
+	rig_pass_ms(r, 100); /* it has rested, but is paused */
+	assert_int_equal(noted(r), 2);
+	ws_resume(r->ws);
+	rig_settle(r);
+	assert_int_equal(noted(r), 3);
+	buf_fini(&three);
+}
+
+static void a_close_ends_the_rest(void **state)
+{
+	struct rig *r = *state;
+	struct buf three;
+
+	set_up_bombs(r, &three);
+	ws_close(r->ws, CLOSE_KICKED, 1008, "enough");
+	client_sends_frame(r, true, WS_CLOSE, T("\x03\xf0"));
+	expect_close(r, 1008);
+	client_closes(r);
+	assert_true(r->closed_n == 1 && noted(r) == 2);
+	r->conn = NULL;
+	buf_fini(&three);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -379,6 +480,9 @@ int main(void)
 		TEST(the_limit_is_that_of_the_message),
 		TEST(stored_blocks_may_be_longer_than_the_message),
 		TEST(the_callee_may_close),
+		TEST(bombs_in_a_row_leave_room_for_others),
+		TEST(resting_and_pausing_do_not_meet),
+		TEST(a_close_ends_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
