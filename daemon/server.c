@@ -7,8 +7,9 @@
  *
  * stop:  1 not ready; every worker says goodbye to its sessions, answers waiting
  * polls 2 wait until all connections are gone, or the grace period is over 3 workers close what is
- * left and end 4 the log commits what still waits, checkpoints and closes 5 letters that nobody
- * waits for any more are dropped, everything is freed
+ * left, end, and do what they had deferred: from here on no loop turns 4 the log commits what still
+ * waits, checkpoints and closes 5 letters that nobody waits for any more are dropped, everything is
+ * freed
  */
 #include "daemon/server.h"
 
@@ -157,6 +158,9 @@ static void start_threads(struct server *s)
 
 static void free_all(struct server *s)
 {
+	for (unsigned i = 0; i < s->worker_n; i++)
+		if (s->workers[i])
+			worker_settle(s->workers[i]);
 	if (s->history)
 		history_close(s->history);
 	for (unsigned i = 0; i < s->worker_n; i++)

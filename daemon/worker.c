@@ -410,12 +410,18 @@ int worker_start(struct worker *w)
 	return -rc;
 }
 
-void worker_free(struct worker *w)
+void worker_settle(struct worker *w)
 {
 	CHECK_OBJ(w, WORKER_MAGIC);
 	stop_listening(w);
 	mailbox_detach(&w->mailbox);
 	loop_turn(w->loop, false); /* what was deferred */
+}
+
+/* No turn of the loop in here: a timer that is due meanwhile would call upon the log. */
+void worker_free(struct worker *w)
+{
+	CHECK_OBJ(w, WORKER_MAGIC);
 	drop_letters(w);
 	hub_free(w->hub);
 	presence_desk_free(w->desk);

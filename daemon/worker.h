@@ -57,7 +57,11 @@ void worker_listen(struct worker *w, int fd, bool is_admin);
 int worker_start(struct worker *w);
 /* Any thread: ask the worker to drain, to stop. */
 void worker_post(struct worker *w, enum letter_kind kind);
-/* After its thread ended and the log was closed: what still lies in the mailbox is dropped. */
+/* After its thread ended, and before the log is closed: what it had deferred is done; its loop does
+ * not turn again. */
+void worker_settle(struct worker *w);
+/* After worker_settle(), and after the log was closed: what still lies in the mailbox is dropped.
+ */
 void worker_free(struct worker *w);
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // SIGTERM: everybody is told, everything that was acknowledged goes out, the process ends in time.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { claim, assert } from './lib/claim.js';
 import { readAll } from './lib/follow.js';
 import { until } from './lib/wait.js';
@@ -168,4 +170,20 @@ claim('messages published through the drain are on disk after it', async (t) => 
   assert.equal(end.code, 0);
   await d.restart();
   assert.deepEqual((await readAll(d, ['a'])).map((m) => m.json.id).slice(0, acked.length), acked);
+});
+
+// Somebody holds the database, so closing the log takes a second: what presence has to tell meanwhile is told to nobody.
+claim('presence that is due while the log closes is not given to a log that is gone', async (t) => {
+  const d = await t.daemon({
+    config: { presence: { batch: '500ms' }, 'namespace room': { presence: 'yes' } },
+    options: { ...options, 'server.drain_grace': '0s', 'server.drain_spread': '0s', 'server.workers': 1 },
+  });
+  const locker = spawn('sqlite3', [`${d.dataDir}/holdfast.db`], { stdio: ['pipe', 'pipe', 'ignore'] });
+  t.cleanup(() => locker.kill('SIGKILL'));
+  locker.stdin.write("BEGIN IMMEDIATE; SELECT 'locked';\n");
+  await once(locker.stdout, 'data');
+  const c = await t.raw(d);
+  await c.write('POST /v1/publish?channel=a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab');
+  await (await t.ws(d, '/v1/ws?channel=room:a')).hello(); // the one worker has seen the publish, too
+  assert.equal(await d.stop(), 0);
 });
