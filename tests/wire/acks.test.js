@@ -128,7 +128,7 @@ claim('several channels each resume at their own position, in log order', async 
   }
 });
 
-claim('kill -9 in the midst of acknowledging: every answered ack is kept, and what comes next is exactly the rest', { ms: 60000 }, async (t) => {
+claim('kill -9 in the midst of acknowledging: every answered ack is kept, and what comes next is exactly the rest', { ms: 120000 }, async (t) => {
   const d = await t.daemon();
   const names = ['s1', 's2', 's3'];
   const known = Object.fromEntries(names.map((s) => [s, -1])); // index of the newest answered ack
@@ -136,9 +136,13 @@ claim('kill -9 in the midst of acknowledging: every answered ack is kept, and wh
   for (let i = 0; i < 400; i++) ids.push(i);
   const made = (await d.post('/v1/publish?channel=a&batch=lines', ids.map((i) => `${i}`).join('\n'))).json.ids;
   for (let round = 0; round < 3; round++) {
-    const goal = (round + 1) * 90;
+    const goal = (round + 1) * 50;
+    let stop = false;
+    // Nobody runs far ahead of the others, whatever the machine does to them: there must be a rest to resume with.
     const acker = async (s) => {
-      for (let i = known[s] + 1; i < made.length; i++) {
+      for (let i = known[s] + 1; ; i++) {
+        await until(() => stop || i <= Math.min(...Object.values(known)) + 30, 30000, 'the slowest');
+        if (stop) return;
         try {
           const a = await ack(d, s, 'a', made[i]);
           if (a.status === 200) known[s] = i;
@@ -149,8 +153,9 @@ claim('kill -9 in the midst of acknowledging: every answered ack is kept, and wh
       }
     };
     const all = names.map(acker);
-    await until(() => names.every((s) => known[s] >= goal), 15000, `${goal} answered acks each`);
+    await until(() => names.every((s) => known[s] >= goal), 30000, `${goal} answered acks each`);
     await d.kill9();
+    stop = true;
     await Promise.all(all);
     await d.restart();
     for (const [i, s] of names.entries()) {
