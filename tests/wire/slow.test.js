@@ -96,23 +96,23 @@ claim('ephemeral messages are skipped for a client that is catching up, and coun
   assert.equal((await s.message()).json.data, 'end');
 });
 
-claim('a client that takes no bytes is closed after the write timeout', { ms: 40000 }, async (t) => {
+claim('a client that takes no bytes is closed after the write timeout', { ms: 120000 }, async (t) => {
   const d = await t.daemon({ options: { ...options, 'http.write_timeout': '700ms' } });
   const s = await t.sse(d, '/v1/sse?channel=a');
   await s.hello();
   s.pause();
   await fill(d, 'a', 20);
-  await d.untilMetric('holdfast_sessions{transport="sse"}', (v) => v === 0, 10000);
+  await d.untilMetric('holdfast_sessions{transport="sse"}', (v) => v === 0, 60000);
   assert.ok(await d.metric('holdfast_sessions_closed_total{reason="write-timeout"}') >= 1);
 });
 
-claim('a poll client that never reads its answer is closed after the write timeout', { ms: 40000 }, async (t) => {
+claim('a poll client that never reads its answer is closed after the write timeout', { ms: 120000 }, async (t) => {
   const d = await t.daemon({ options: { ...options, 'http.write_timeout': '700ms' } });
   await fill(d, 'a', 10);
   const c = await t.raw(d);
   c.socket.pause();
   await c.write('GET /v1/poll?channel=a&since=0 HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(60));
-  await d.untilMetric('holdfast_sessions_closed_total{reason="write-timeout"}', (v) => v >= 1, 10000);
+  await d.untilMetric('holdfast_sessions_closed_total{reason="write-timeout"}', (v) => v >= 1, 60000);
 });
 
 claim('a client that pipelines polls and never reads costs bounded memory', { ms: 40000 }, async (t) => {
@@ -273,14 +273,14 @@ for (const name of ['sse', 'websocket']) {
   });
 }
 
-claim('a disconnected client that reads nothing at all is gone after the write timeout, with the reason slow', { ms: 40000 }, async (t) => {
+claim('a disconnected client that reads nothing at all is gone after the write timeout, with the reason slow', { ms: 120000 }, async (t) => {
   const d = await t.daemon({ options: { ...options, 'http.write_timeout': '700ms', 'websocket.close_timeout': '500ms' }, config: policies });
   for (const name of ['sse', 'websocket']) {
     const c = await open(t, d, name, ['cut:a']);
     c.pause();
   }
   await fill(d, 'cut:a', 20);
-  await d.untilMetric('holdfast_sessions_closed_total{reason="slow"}', (v) => v === 2, 10000);
+  await d.untilMetric('holdfast_sessions_closed_total{reason="slow"}', (v) => v === 2, 60000);
   assert.equal(await d.metric('holdfast_subscriptions'), 0);
 });
 
