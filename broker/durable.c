@@ -48,7 +48,8 @@ struct flight {
 	UT_hash_handle hh;
 	bool is_kept;   /* its position is in the log */
 	uint64_t acked; /* its position, as far as we have heard */
-	uint64_t sent;  /* everything that was to be sent up to here was, on this connection */
+	uint64_t sent;  /* everything that was to be sent up to here was, on this connection … */
+	uint64_t safe;  /* … and up to here it is in no queue any more that could be dropped */
 	struct in_flight *ring;
 	uint32_t room, first, n;
 	uint8_t name_n;
@@ -210,6 +211,25 @@ static void flight_settle(struct durable *d, struct flight *f, uint64_t upto)
 	}
 }
 
+/* Those with after < seq ≤ to are not in flight any more. */
+static void flight_drop(struct durable *d, struct flight *f, uint64_t after, uint64_t to)
+{
+	uint32_t n = f->n, kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct in_flight e = *flight_at(f, i);
+
+		if (e.seq > after && e.seq <= to) {
+			d->due -= e.is_due;
+			d->in_flight--;
+		} else {
+			*flight_at(f, kept++) = e;
+		}
+	}
+	f->n = kept;
+	flight_settle(d, f, 0); /* for what an empty ring gives back */
+}
+
 static void flight_free(struct durable *d, struct flight *f)
 {
 	flight_settle(d, f, UINT64_MAX);
@@ -289,17 +309,15 @@ uint64_t durable_rewind(struct subscriber *s)
 		return 0;
 	}
 	uint64_t dropped = d->ops->plain->rewind(s);
-	if (dropped == 0)
-		return 0;
 	HASH_ITER (hh, d->flights, f, next) {
-		while (f->n && flight_at(f, f->n - 1)->seq >= dropped &&
-		       flight_at(f, f->n - 1)->times == 0) {
-			d->due -= flight_at(f, f->n - 1)->is_due;
-			f->n--;
-			d->in_flight--;
+		/* of a channel that was ahead when others went back, more was written than that */
+		uint64_t upto = dropped > f->safe ? dropped - 1 : f->safe;
+
+		if (dropped && f->sent > upto) {
+			flight_drop(d, f, upto, UINT64_MAX);
+			f->sent = upto;
 		}
-		if (f->sent >= dropped)
-			f->sent = dropped - 1;
+		f->safe = f->sent;
 	}
 	return dropped;
 }
@@ -408,12 +426,12 @@ void durable_deliver(struct hub *h, const struct batch *b)
 	}
 }
 
-void durable_gap(struct subscriber *s, struct slice channel, uint64_t to)
+void durable_gap(struct subscriber *s, struct slice channel, uint64_t after, uint64_t to)
 {
 	struct flight *f = s->durable ? flight_find(s->durable, channel) : NULL;
 
 	if (f)
-		flight_settle(s->durable, f, to);
+		flight_drop(s->durable, f, after, to);
 }
 
 int durable_check_channel(struct slice channel, struct fault *fault)
@@ -530,8 +548,12 @@ void durable_leave(struct subscriber *s, struct slice channel)
 {
 	struct flight *f = s->durable ? flight_find(s->durable, channel) : NULL;
 
-	if (f)
-		flight_free(s->durable, f);
+	if (!f)
+		return;
+	flight_free(s->durable, f);
+	/* what was in flight of it may have been what all others waited for */
+	if (s->durable->is_blocked && s->durable->in_flight < s->durable->max_in_flight)
+		s->is_full = s->durable->is_blocked = false;
 }
 
 int durable_letter_fault(const struct ack_letter *l, struct fault *fault)

@@ -79,8 +79,8 @@ uint64_t durable_rewind(struct subscriber *s);
 /* Where the subscription starts is known now and must be remembered first: true when the
  * subscriber has to wait for that. */
 bool durable_must_wait(struct subscriber *s);
-/* Messages up to here can not be had any more. */
-void durable_gap(struct subscriber *s, struct slice channel, uint64_t to);
+/* Messages with after < seq ≤ to can not be had any more. */
+void durable_gap(struct subscriber *s, struct slice channel, uint64_t after, uint64_t to);
 /* The subscriber left this channel. */
 void durable_leave(struct subscriber *s, struct slice channel);
 /* How many more new messages may be sent; SIZE_MAX: any number. */

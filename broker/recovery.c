@@ -121,9 +121,13 @@ void recovery_tell_gap(struct subscription *sub, const struct gap *g)
 		[GAP_EXPIRED] = COUNTER_GAPS_EXPIRED,
 	};
 	struct subscriber *s = sub->subscriber;
+	uint64_t after = 0;
 
 	count_inc(s->hub->counters, counters[g->reason]);
-	durable_gap(s, g->channel, g->to);
+	/* what expired does not take with it what lies before */
+	if (g->reason == GAP_EXPIRED)
+		id_parse(g->from, &s->hub->epoch, &after);
+	durable_gap(s, g->channel, after, g->to);
 	s->ops->gap(s, g);
 }
 

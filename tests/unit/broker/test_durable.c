@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/obj.h"
 #include "broker/durable.h"
+#include "broker/publish.h"
 #include "tests/unit/broker/fake_ack.h"
 #include "tests/unit/broker/hub_rig.h"
 
@@ -404,6 +405,62 @@ static void test_dropped_from_the_queue_was_never_sent(void **state)
 	end();
 }
 
+/* Post a message that expires before anybody hears of it. */
+static void publish_expired(const char *channel)
+{
+	struct slice payload = SLICE("x");
+	struct payload_shape shape = {.kind = MESSAGE_TEXT};
+	struct publish_request r = {.channel = slice_str(channel),
+				    .n = 1,
+				    .payloads = &payload,
+				    .shapes = &shape,
+				    .has_ttl = true,
+				    .ttl_ms = 10};
+	struct fault fault;
+
+	assert_non_null(publish_post(rig.hub, &r, append_free, NULL, &fault));
+	fake_commit(rig.history, 1, 0);
+	rig_advance(&rig, 20);
+	fake_settle(rig.history);
+}
+
+static void test_an_expired_gap_ends_only_what_it_names(void **state)
+{
+	start();
+	come(&one, "a", NULL);
+	publish("a", 1);
+	publish_expired("a");
+	assert_string_equal(fake_take(&one), "open 0|live|a1|gap a fake.1-2 oldest 1 expired|live");
+	wait_out();
+	assert_string_equal(fake_take(&one), "a1|gap a fake.1-2 oldest 1 expired|live");
+	end();
+}
+
+/* b goes back behind what was written of a; dropping the replay from the queue takes nothing of a
+ * back. */
+static void test_what_was_written_is_not_dropped_with_an_older_replay(void **state)
+{
+	start();
+	publish("b", 2);
+	come(&one, "a", NULL);
+	publish("a", 2);
+	assert_string_equal(fake_take(&one), "open 2|live|a3|a4");
+	come(&one, "b", "0");
+	fake_acks_answer(rig.hub);
+	fake_settle(rig.history);
+	one.live_room = 1;
+	/* makes room in the window */
+	fake_ack(rig.hub, "s", "a", 3);
+	publish("b", 1);
+	assert_int_equal(one.rewinds, 2);
+	assert_string_equal(fake_take(&one), "live|b1|b2|b5|live");
+	assert_int_equal(agains, 0);
+	wait_out();
+	assert_string_equal(fake_take(&one), "b1|b2|a4|b5|live");
+	assert_int_equal(agains, 4);
+	end();
+}
+
 /* --- several sessions, leaving --------------------------------------------------------------- */
 
 static void test_all_sessions_of_a_name_hear(void **state)
@@ -431,7 +488,6 @@ static void test_leaving_frees_the_window(void **state)
 	publish("b", 2);
 	assert_string_equal(fake_take(&one), "open 0|live|a1|a2|a3|a4");
 	subscriber_remove(&one.subscriber, SLICE("a"));
-	subscriber_drained(&one.subscriber);
 	fake_settle(rig.history);
 	assert_string_equal(fake_take(&one), "b5|b6|live");
 	end();
@@ -499,6 +555,8 @@ int main(void)
 		cmocka_unit_test(test_sent_again_beyond_a_full_window),
 		cmocka_unit_test(test_retention_ends_it_with_a_gap),
 		cmocka_unit_test(test_dropped_from_the_queue_was_never_sent),
+		cmocka_unit_test(test_an_expired_gap_ends_only_what_it_names),
+		cmocka_unit_test(test_what_was_written_is_not_dropped_with_an_older_replay),
 		cmocka_unit_test(test_all_sessions_of_a_name_hear),
 		cmocka_unit_test(test_leaving_frees_the_window),
 		cmocka_unit_test(test_who_stays_is_heard_of),
