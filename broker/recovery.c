@@ -339,6 +339,7 @@ static bool feed_from_memory(struct subscriber *s)
 static void become_live(struct subscriber *s)
 {
 	expired_tell(s, NULL);
+	s->is_skipping = false;
 	s->state = SUB_LIVE;
 	recovery_end(s);
 	if (s->ops->live)
@@ -555,6 +556,12 @@ static enum source survey(struct subscriber *s)
 	return source;
 }
 
+/* What the client asked for is never skipped. */
+static bool may_skip(const struct subscriber *s)
+{
+	return s->is_skipping && s->pos >= s->asked;
+}
+
 /* Go on with the newest: one gap for each channel that had something meanwhile. Each of them was
  * subscribed all the time, so its newest message is known without asking the log. */
 static void skip_to_newest(struct subscriber *s)
@@ -580,7 +587,7 @@ void recovery_step(struct subscriber *s)
 {
 	while (s->state == SUB_CATCHING_UP && !s->is_full && !s->catch_up->waits_on &&
 	       !s->catch_up->query) {
-		if (s->is_skipping) {
+		if (may_skip(s)) {
 			skip_to_newest(s);
 			become_live(s);
 			break;
@@ -648,8 +655,9 @@ void recovery_fall_behind(struct subscriber *s, uint64_t seq)
 
 void recovery_restart(struct subscriber *s, uint64_t from)
 {
-	if (s->is_skipping)
+	if (may_skip(s))
 		skip_to_newest(s);
+	s->is_skipping = false;
 	uint64_t at = s->state == SUB_LIVE ? s->hub->head : s->pos;
 	struct subscription *sub;
 

@@ -253,6 +253,8 @@ static int add(struct subscriber *s, const struct slice *names, size_t n,
 		recovery_restart(s, from);
 		s->catch_up->not_before = not_before;
 	}
+	if (starts->kind != START_NOW)
+		s->asked = not_before;
 	for (size_t i = 0; i < n; i++)
 		if (!find(s, names[i]))
 			subscribe(s, names[i], &points[i], starts[i * step].since);

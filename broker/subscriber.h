@@ -93,6 +93,7 @@ struct subscriber {
 	uint64_t name;      /* of its session, for message.except; 0: none */
 	struct hub *hub;
 	const struct subscriber_ops *ops;
+	uint64_t asked;            /* what it asked to be given again ends here */
 	uint64_t pos;              /* while CATCHING_UP */
 	struct catch_up *catch_up; /* the same (recovery.h) */
 	struct durable *durable;   /* when it has a name; NULL: it has none (durable.h) */

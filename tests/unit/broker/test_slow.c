@@ -147,6 +147,25 @@ static void test_skip_needs_no_recent_history(void **state)
 	assert_string_equal(taken(x), "gap skip:a E.0-20 oldest 0 skipped|live");
 }
 
+/* It became live with its replay still in the queue. */
+static void test_skip_spares_what_was_asked_for(void **state)
+{
+	struct fixture *x = *state;
+
+	x->rig.namespaces->ns[1].history_count = 0;
+	publish(x, "skip:a", 5);
+	assert_int_equal(rig_subscribe(&x->f, "skip:a", "0"), 0);
+	fake_settle(x->rig.history);
+	assert_int_equal(x->f.subscriber.state, SUB_LIVE);
+	x->f.replay_room = 4;
+	publish(x, "skip:a", 4);
+	assert_int_equal(rig_count(&x->rig, COUNTER_SLOW_SKIP), 1);
+	assert_string_equal(taken(x), "open 0|live");
+	fake_settle(x->rig.history);
+	assert_string_equal(taken(x), "skip:a1|skip:a2|skip:a3|skip:a4|skip:a5|skip:a6|skip:a7|"
+				      "skip:a8|gap skip:a E.8-9 oldest 0 skipped|live");
+}
+
 /* The strictest holds for all of a subscriber's channels. */
 static void test_strictest_policy_holds(void **state)
 {
@@ -250,6 +269,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_skip_tells_of_the_channels_concerned_only,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_skip_needs_no_recent_history, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_skip_spares_what_was_asked_for, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_strictest_policy_holds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disconnect_ends_once_and_sends_nothing_more,
 						setup, teardown),
