@@ -37,7 +37,7 @@ void model_init(struct model *m, struct history *h, const struct hub *hub)
 void model_fini(struct model *m)
 {
 	for (size_t i = 0; i < MODEL_CHANNELS; i++)
-		free(m->subs[i].accounts);
+		free(m->subs[i].rows);
 }
 
 static struct model_sub *find(const struct model *m, const char *channel)
@@ -62,14 +62,14 @@ static const struct fake_channel *take_stock(const struct model *m, struct model
 
 	if (!c)
 		return NULL;
-	if (c->n > s->account_n) {
-		s->accounts = xrealloc(s->accounts, c->n);
-		for (; s->account_n < c->n; s->account_n++) {
-			uint64_t seq = c->rows[s->account_n]->seq;
+	if (c->n > s->row_n) {
+		s->rows = xrealloc(s->rows, c->n * sizeof(*s->rows));
+		for (; s->row_n < c->n; s->row_n++) {
+			uint64_t seq = c->rows[s->row_n]->seq;
 			bool is_old = (s->asked.kind == START_NOW ||
 				       (s->asked.kind == START_AFTER && !s->asked.is_bad)) &&
 				      seq <= s->asked.from;
-			s->accounts[s->account_n] = is_old ? UNWANTED : MISSING;
+			s->rows[s->row_n] = (struct model_row){is_old ? UNWANTED : MISSING, 0, 0};
 		}
 	}
 	return c;
@@ -84,9 +84,18 @@ static bool is_before_start(const struct model *m, const struct model_sub *s,
 		return false;
 	if (i < c->gone)
 		return true;
+	/* what expired before the first that can be had may be told or not */
+	if (message_is_expired(c->rows[i]))
+		return true;
 	/* the newest n of any moment from asking until now */
 	return s->asked.kind == START_LAST &&
 	       i + s->asked.last < fake_channel_after(c, m->hub->head);
+}
+
+/* Who is live does not get it; who is not, does. */
+static bool is_not_for(const struct model *m, const struct message *row)
+{
+	return m->name != 0 && row->except == m->name;
 }
 
 /* Every row with seq < before must be accounted for. */
@@ -96,9 +105,9 @@ static void check_all_before(struct model *m, struct model_sub *s, uint64_t befo
 	const struct fake_channel *c = take_stock(m, s);
 
 	for (size_t i = 0; c && i < c->n && c->rows[i]->seq < before; i++) {
-		if (s->accounts[i] != MISSING)
+		if (s->rows[i].account != MISSING)
 			continue;
-		if (is_before_start(m, s, c, i))
+		if (is_before_start(m, s, c, i) || is_not_for(m, c->rows[i]))
 			continue;
 		wrong(m, "%s: message %llu of %s was lost (%s)", when,
 		      (unsigned long long)c->rows[i]->seq, s->channel,
@@ -114,8 +123,8 @@ static void settle(struct model_sub *s, size_t i)
 		return;
 	s->is_settled = true;
 	while (i--)
-		if (s->accounts[i] == MISSING)
-			s->accounts[i] = UNWANTED;
+		if (s->rows[i].account == MISSING)
+			s->rows[i].account = UNWANTED;
 }
 
 /* --- what the client is told ----------------------------------------------------------------- */
@@ -130,7 +139,7 @@ void model_subscribed(struct model *m, const char *channel, const struct asked *
 		if (!m->subs[i].is_on)
 			s = &m->subs[i];
 	assert(s);
-	free(s->accounts);
+	free(s->rows);
 	*s = (struct model_sub){.is_on = true, .asked = *asked};
 	strcpy(s->channel, channel);
 	if (asked->cursor < m->resume)
@@ -149,6 +158,33 @@ void model_unsubscribed(struct model *m, const char *channel)
 		s->is_on = false;
 }
 
+/* Row i, older than `before`, was left out of the newest n: are there n newer ones of then? Those
+ * that have not expired by now had not then. */
+static bool is_too_old(const struct model_sub *s, const struct fake_channel *c, size_t i)
+{
+	size_t end = fake_channel_after(c, s->asked.head), n = 0;
+
+	for (i++; i < end; i++)
+		n += !message_is_expired(c->rows[i]);
+	return n >= s->asked.last;
+}
+
+/* Only what was seen, and not sooner than it may. */
+static void saw_again(struct model *m, struct model_sub *s, size_t i, const struct fake_event *e)
+{
+	struct model_row *row = &s->rows[i];
+
+	if (row->account != SEEN || e->again != row->again + 1)
+		wrong(m, "message %llu of %s is called the %u. repetition",
+		      (unsigned long long)e->seq, s->channel, e->again);
+	if (m->ack_wait_ms == 0 || e->at_ms < row->at_ms + m->ack_wait_ms)
+		wrong(m, "message %llu of %s was sent again after %llu ms",
+		      (unsigned long long)e->seq, s->channel,
+		      (unsigned long long)(e->at_ms - row->at_ms));
+	row->again = e->again;
+	row->at_ms = e->at_ms;
+}
+
 static void saw_message(struct model *m, const struct fake_event *e)
 {
 	struct model_sub *s = find(m, e->channel);
@@ -162,6 +198,17 @@ static void saw_message(struct model *m, const struct fake_event *e)
 		wrong(m, "a message before `opened`");
 	if (e->seq == 0)
 		return;
+	const struct fake_channel *c = take_stock(m, s);
+	size_t i = c ? fake_channel_after(c, e->seq - 1) : 0;
+	if (!c || i == c->n || c->rows[i]->seq != e->seq || c->rows[i]->prev != e->prev) {
+		wrong(m, "message %llu of %s was never stored like this",
+		      (unsigned long long)e->seq, s->channel);
+		return;
+	}
+	if (e->again) {
+		saw_again(m, s, i, e);
+		return;
+	}
 	if (e->seq <= m->last) {
 		if (m->backs == 0)
 			wrong(m, "message %llu of %s after %llu: out of order",
@@ -170,25 +217,17 @@ static void saw_message(struct model *m, const struct fake_event *e)
 			m->backs--;
 	}
 	m->last = m->resume = e->seq;
-	const struct fake_channel *c = take_stock(m, s);
-	size_t i = c ? fake_channel_after(c, e->seq - 1) : 0;
-	if (!c || i == c->n || c->rows[i]->seq != e->seq || c->rows[i]->prev != e->prev) {
-		wrong(m, "message %llu of %s was never stored like this",
-		      (unsigned long long)e->seq, s->channel);
-		return;
-	}
-	if (s->accounts[i] != MISSING)
+	if (s->rows[i].account != MISSING && !(s->rows[i].account == IN_GAP && m->was_rewound))
 		wrong(m, "message %llu of %s %s", (unsigned long long)e->seq, s->channel,
-		      s->accounts[i] == SEEN     ? "came twice"
-		      : s->accounts[i] == IN_GAP ? "came after a gap said that it is gone"
-						 : "is older than asked for");
+		      s->rows[i].account == SEEN     ? "came twice"
+		      : s->rows[i].account == IN_GAP ? "came after a gap said that it is gone"
+						     : "is older than asked for");
 	if (s->asked.is_bad && !s->has_gap)
 		wrong(m, "a message of %s before the gap of its bad cursor", s->channel);
-	if (s->asked.kind == START_LAST && !s->is_settled &&
-	    i + s->asked.last < fake_channel_after(c, s->asked.head))
+	if (s->asked.kind == START_LAST && !s->is_settled && is_too_old(s, c, i))
 		wrong(m, "message %llu of %s is older than the newest %u",
 		      (unsigned long long)e->seq, s->channel, s->asked.last);
-	s->accounts[i] = SEEN;
+	s->rows[i] = (struct model_row){SEEN, 0, e->at_ms};
 	check_all_before(m, s, e->seq, "a newer message came");
 	settle(s, i);
 }
@@ -202,10 +241,52 @@ static void saw_bad_cursor(struct model *m, struct model_sub *s, const struct fa
 	s->has_gap = true;
 }
 
+/* May row i be named by a gap of this reason? */
+static bool is_lost(const struct model_sub *s, const struct message *row, enum gap_reason reason)
+{
+	switch (reason) {
+	case GAP_EXPIRED:
+		return message_is_expired(row);
+	case GAP_SKIPPED: /* a replay that was asked for is never skipped */
+		return s->asked.kind == START_NOW || row->seq > s->asked.head;
+	default:
+		return true;
+	}
+}
+
+static void saw_bounds(struct model *m, struct model_sub *s, const struct fake_event *e)
+{
+	const struct fake_channel *c = take_stock(m, s);
+	uint64_t from;
+
+	if (id_parse(slice_str(e->from), &m->history->epoch, &from) != ID_VALID || e->to <= from ||
+	    !c ||
+	    (e->reason == GAP_RETENTION &&
+	     ((e->oldest && e->oldest <= e->to) || e->to > fake_channel_floor(c))) ||
+	    (e->reason == GAP_SKIPPED && (e->oldest || !m->may_skip))) {
+		wrong(m, "gap of %s with wrong bounds: %s..%llu oldest %llu (%s)", s->channel,
+		      e->from, (unsigned long long)e->to, (unsigned long long)e->oldest,
+		      gap_reason_name(e->reason));
+		return;
+	}
+	/* The first that is named: of a channel without a known start it may be newer than that. */
+	for (size_t i = fake_channel_after(c, from); i < c->n && c->rows[i]->seq <= e->to; i++) {
+		if (s->rows[i].account == SEEN && e->reason == GAP_EXPIRED && !m->ack_wait_ms)
+			wrong(m, "message %llu of %s was seen and is told to have expired",
+			      (unsigned long long)c->rows[i]->seq, s->channel);
+		if (s->rows[i].account != MISSING)
+			continue;
+		if (!is_lost(s, c->rows[i], e->reason) && !is_not_for(m, c->rows[i]))
+			wrong(m, "message %llu of %s is no part of a gap (%s)",
+			      (unsigned long long)c->rows[i]->seq, s->channel,
+			      gap_reason_name(e->reason));
+		s->rows[i].account = IN_GAP;
+	}
+}
+
 static void saw_gap(struct model *m, const struct fake_event *e)
 {
 	struct model_sub *s = find(m, e->channel);
-	uint64_t from;
 
 	if (!s) {
 		wrong(m, "a gap of %s, which is not subscribed", e->channel);
@@ -218,20 +299,16 @@ static void saw_gap(struct model *m, const struct fake_event *e)
 			  c->rows[fake_channel_after(c, e->oldest - 1)]->seq != e->oldest))
 		wrong(m, "gap of %s: oldest %llu never was", s->channel,
 		      (unsigned long long)e->oldest);
-	if (e->reason != GAP_RETENTION) {
+	switch (e->reason) {
+	case GAP_RETENTION:
+	case GAP_EXPIRED:
+	case GAP_SKIPPED:
+		saw_bounds(m, s, e);
+		break;
+	case GAP_EPOCH:
+	case GAP_INVALID:
 		saw_bad_cursor(m, s, e);
-		return;
 	}
-	if (id_parse(slice_str(e->from), &m->history->epoch, &from) != ID_VALID || e->to <= from ||
-	    (e->oldest && e->oldest <= e->to) || !c || e->to > fake_channel_floor(c)) {
-		wrong(m, "gap of %s with wrong bounds: %s..%llu oldest %llu", s->channel, e->from,
-		      (unsigned long long)e->to, (unsigned long long)e->oldest);
-		return;
-	}
-	/* The first that is named: of a channel without a known start it may be newer than that. */
-	for (size_t i = fake_channel_after(c, from); i < c->n && c->rows[i]->seq <= e->to; i++)
-		if (s->accounts[i] == MISSING)
-			s->accounts[i] = IN_GAP;
 }
 
 void model_saw(struct model *m, const struct fake_event *e)
@@ -258,6 +335,38 @@ void model_saw(struct model *m, const struct fake_event *e)
 	case FAKE_MARK:
 		break;
 	}
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+bool model_is_there(const struct model *m, const char *channel, uint64_t seq)
+{
+	const struct fake_channel *c = fake_channel_find(m->history, channel);
+	size_t i = fake_channel_after(c, seq - 1);
+
+	return i >= c->gone && !message_is_expired(c->rows[i]);
+}
+
+uint64_t model_newest_seen(const struct model *m, const char *channel)
+{
+	const struct model_sub *s = find(m, channel);
+	const struct fake_channel *c = fake_channel_find(m->history, channel);
+
+	for (size_t i = s ? s->row_n : 0; i > 0; i--)
+		if (s->rows[i - 1].account == SEEN)
+			return c->rows[i - 1]->seq;
+	return 0;
+}
+
+size_t model_in_flight(const struct model *m, const char *channel, uint64_t acked)
+{
+	const struct model_sub *s = find(m, channel);
+	const struct fake_channel *c = fake_channel_find(m->history, channel);
+	size_t n = 0;
+
+	for (size_t i = c ? fake_channel_after(c, acked) : 0; s && i < s->row_n; i++)
+		n += s->rows[i].account == SEEN && i >= c->gone && !message_is_expired(c->rows[i]);
+	return n;
 }
 
 /* --- the end --------------------------------------------------------------------------------- */

@@ -29,13 +29,19 @@ struct asked {
 				seen; else 0 */
 };
 
+struct model_row {
+	uint8_t account; /* enum account */
+	unsigned again;  /* it came again so many times … */
+	uint64_t at_ms;  /* … and was sent last then */
+};
+
 struct model_sub {
 	bool is_on;
 	bool is_settled; /* the first message was seen: from there on nothing may be missing */
 	bool has_gap;    /* the gap of a bad cursor was told */
 	struct asked asked;
-	uint8_t *accounts; /* one per row of the channel: enum account */
-	size_t account_n;
+	struct model_row *rows; /* one per row of the channel */
+	size_t row_n;
 	char channel[32];
 };
 
@@ -48,7 +54,12 @@ struct model {
 	unsigned going_back; /* number of the latest such request */
 	uint64_t resume;     /* the client's cursor */
 	bool is_opened, has_failed;
-	char wrong[400]; /* what was wrong first; "" when all is well */
+	/* what the client is, and what its channels allow */
+	uint64_t name;        /* of its session: it may miss what is not for it */
+	uint64_t ack_wait_ms; /* durable: sent again after that; 0: never */
+	bool may_skip, may_cut;
+	bool was_rewound; /* what a gap named may come all the same: memory had more than the log */
+	char wrong[400];  /* what was wrong first; "" when all is well */
 };
 
 void model_init(struct model *m, struct history *h, const struct hub *hub);
@@ -59,6 +70,12 @@ void model_unsubscribed(struct model *m, const char *channel);
 bool model_has(const struct model *m, const char *channel);
 /* The client saw this (not for marks). */
 void model_saw(struct model *m, const struct fake_event *e);
+/* The newest that it saw of a channel; 0: none. */
+uint64_t model_newest_seen(const struct model *m, const char *channel);
+/* Messages after `acked` that it saw, and that can still be had. */
+size_t model_in_flight(const struct model *m, const char *channel, uint64_t acked);
+/* Can it still be had? */
+bool model_is_there(const struct model *m, const char *channel, uint64_t seq);
 /* The connection ends: resuming from the client's cursor must lose nothing. */
 void model_cut(struct model *m);
 /* Everything was delivered and written: nothing up to the worker's head may be missing. */

@@ -29,6 +29,9 @@ extern struct fake_acks fake_acks;
 void fake_acks_reset(void);
 /* The log answers what waits, and tells the hub of what moved. */
 void fake_acks_answer(struct hub *h);
+/* The log takes the n oldest letters as one round: keeps what they ask for, or fails; tells all
+ * workers, and posts the letters back. */
+void fake_acks_commit(struct history *h, size_t n);
 /* Somebody else acknowledges. */
 void fake_ack(struct hub *h, const char *subscriber, const char *channel, uint64_t seq);
 /* UINT64_MAX when there is none. */

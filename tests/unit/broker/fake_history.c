@@ -56,6 +56,9 @@ static void letter_drop(struct letter *l)
 	case LETTER_QUERY:
 		query_free(container_of(l, struct query, letter));
 		break;
+	case LETTER_ACK:
+		ack_letter_free(container_of(l, struct ack_letter, letter));
+		break;
 	default:
 		free(container_of(l, struct forget_letter, letter));
 	}
@@ -314,6 +317,43 @@ uint64_t fake_publish(struct history *h, const char *channel, enum durability d,
 	return seq;
 }
 
+/* --- acknowledgements ------------------------------------------------------------------------ */
+
+void fake_post(struct history *h, struct mailbox *to, struct letter *l)
+{
+	post(worker_of(h, to), l);
+}
+
+static struct slice copy_to(char **at, struct slice text)
+{
+	char *begin = *at;
+
+	memcpy(begin, text.p, text.n);
+	*at += text.n;
+	return slice_make(begin, text.n);
+}
+
+void fake_tell_acks(struct history *h, const struct batch_ack *acks, size_t n)
+{
+	struct batch *b = batch_make(h, 0);
+	size_t bytes = 0;
+
+	b->head = h->head;
+	for (size_t i = 0; i < n; i++)
+		bytes += acks[i].subscriber.n + acks[i].channel.n;
+	b->acks = xmalloc(n * sizeof(*acks) + bytes);
+	char *at = (char *)(b->acks + n);
+	for (; b->ack_n < n; b->ack_n++) {
+		struct slice subscriber = copy_to(&at, acks[b->ack_n].subscriber);
+
+		b->acks[b->ack_n] = (struct batch_ack){
+			subscriber, copy_to(&at, acks[b->ack_n].channel), acks[b->ack_n].seq};
+	}
+	for (size_t w = 0; w < h->worker_n; w++)
+		post(&h->workers[w], &letter_make(b)->letter);
+	batch_unref(b);
+}
+
 /* --- reading -------------------------------------------------------------------------------- */
 
 /* Fill the answers of a range that is no prefix. */
@@ -537,6 +577,13 @@ bool fake_deliver(struct fake_worker *w)
 		q->done(q);
 		break;
 	}
+	case LETTER_ACK: {
+		struct ack_letter *a = container_of(l, struct ack_letter, letter);
+		w->opening = a;
+		a->done(a);
+		w->opening = NULL;
+		break;
+	}
 	default:
 		f = container_of(l, struct forget_letter, letter);
 		hub_forget(w->hub, slice_str(f->channel));
@@ -598,6 +645,7 @@ struct batch *batch_unref(struct batch *b)
 		return NULL;
 	for (size_t i = 0; i < b->n; i++)
 		message_unref(b->messages[i]);
+	free(b->acks);
 	free(b);
 	return NULL;
 }

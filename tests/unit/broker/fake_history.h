@@ -35,6 +35,7 @@ struct fake_worker {
 	struct hub *hub;
 	struct letter_list letters;
 	size_t letter_n;
+	const struct ack_letter *opening; /* while its done() is being called */
 	/* Told when the hub has forgotten a purged channel's messages up to this one; may be NULL.
 	 */
 	void (*forgot)(struct fake_worker *w, const char *channel, uint64_t upto);
@@ -77,6 +78,11 @@ void fake_trim_age(struct history *h, const char *channel, int64_t oldest_ms);
 void fake_purge(struct history *h, const char *channel);
 /* Post to a worker that the channel was purged. */
 void fake_tell_purged(struct history *h, struct fake_worker *w, const char *channel);
+
+/* Post a letter of another part of the log to the worker whose mailbox this is. */
+void fake_post(struct history *h, struct mailbox *to, struct letter *l);
+/* Tell every worker of positions that moved (copied). */
+void fake_tell_acks(struct history *h, const struct batch_ack *acks, size_t n);
 
 /* --- the readers ---------------------------------------------------------------------------- */
 

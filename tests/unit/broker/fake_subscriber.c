@@ -15,6 +15,7 @@
 
 struct fact {
 	uint64_t seq, prev;
+	unsigned again;
 	char channel[32];
 };
 
@@ -23,7 +24,7 @@ static struct fake_subscriber *fake_of(struct subscriber *s)
 	return container_of(s, struct fake_subscriber, subscriber);
 }
 
-static struct fake_event *add(struct fake_events *e, enum fake_kind kind)
+static struct fake_event *append_event(struct fake_events *e, enum fake_kind kind)
 {
 	if (e->n == e->room) {
 		e->room = e->room ? e->room * 2 : 16;
@@ -31,8 +32,18 @@ static struct fake_event *add(struct fake_events *e, enum fake_kind kind)
 	}
 	struct fake_event *v = &e->v[e->n++];
 	v->kind = kind;
-	v->seq = v->prev = v->to = v->oldest = 0;
+	v->seq = v->prev = v->to = v->oldest = v->at_ms = 0;
+	v->again = 0;
 	v->channel[0] = v->from[0] = '\0';
+	return v;
+}
+
+static struct fake_event *add(struct fake_subscriber *f, enum fake_kind kind)
+{
+	struct fake_event *v = append_event(&f->queue, kind);
+
+	assert(!f->is_too_slow || kind == FAKE_MARK);
+	v->at_ms = loop_now_ms(f->subscriber.hub->loop);
 	return v;
 }
 
@@ -61,20 +72,36 @@ static struct frame *encode(const struct message *m, const struct epoch *epoch)
 	return f;
 }
 
+struct frame *fake_encode_again(const struct message *m, const struct epoch *epoch, unsigned n)
+{
+	struct frame *f = encode(m, epoch);
+	struct fact fact;
+
+	memcpy(&fact, f->bytes, sizeof(fact));
+	fact.again = n;
+	memcpy(f->bytes, &fact, sizeof(fact));
+	f->is_message = false;
+	return f;
+}
+
 static int send(struct subscriber *s, struct frame *f)
 {
 	struct fake_subscriber *me = fake_of(s);
+	const struct message *m = s->hub->sending;
 	struct fact fact;
 
+	assert(m && m->seq == f->seq && !message_is_expired(m));
+	assert(s->state != SUB_LIVE || m->except == 0 || m->except != s->name);
 	if (me->queue.n >= (s->state == SUB_LIVE ? me->live_room : me->replay_room)) {
 		me->wants_drain = true;
 		return -ENOBUFS;
 	}
 	memcpy(&fact, f->bytes, sizeof(fact));
 	assert(fact.seq == f->seq);
-	struct fake_event *v = add(&me->queue, FAKE_MESSAGE);
+	struct fake_event *v = add(me, FAKE_MESSAGE);
 	v->seq = fact.seq;
 	v->prev = fact.prev;
+	v->again = fact.again;
 	strcpy(v->channel, fact.channel);
 	return 0;
 }
@@ -93,7 +120,7 @@ static uint64_t rewind_queue(struct subscriber *s)
 	for (size_t i = 0; i < me->queue.n; i++) {
 		const struct fake_event *v = &me->queue.v[i];
 
-		if (v->kind != FAKE_MESSAGE || keep_first) {
+		if (v->kind != FAKE_MESSAGE || v->again || keep_first) {
 			me->queue.v[kept++] = *v;
 			keep_first = false;
 		} else if (v->seq && (!lowest || v->seq < lowest)) {
@@ -106,12 +133,12 @@ static uint64_t rewind_queue(struct subscriber *s)
 
 static void opened(struct subscriber *s, uint64_t cursor)
 {
-	add(&fake_of(s)->queue, FAKE_OPENED)->seq = cursor;
+	add(fake_of(s), FAKE_OPENED)->seq = cursor;
 }
 
 static void gap(struct subscriber *s, const struct gap *g)
 {
-	struct fake_event *v = add(&fake_of(s)->queue, FAKE_GAP);
+	struct fake_event *v = add(fake_of(s), FAKE_GAP);
 
 	copy_name(v->channel, g->channel);
 	assert(g->from.n < sizeof(v->from));
@@ -124,14 +151,20 @@ static void gap(struct subscriber *s, const struct gap *g)
 
 static void live(struct subscriber *s)
 {
-	add(&fake_of(s)->queue, FAKE_LIVE);
+	add(fake_of(s), FAKE_LIVE);
 }
 
 static void failed(struct subscriber *s, enum fault_id why)
 {
 	assert(why == FAULT_STORE_UNAVAILABLE);
 	fake_of(s)->has_failed = true;
-	add(&fake_of(s)->queue, FAKE_FAILED);
+	add(fake_of(s), FAKE_FAILED);
+}
+
+void fake_too_slow(struct subscriber *s)
+{
+	assert(s->state == SUB_CATCHING_UP && s->is_opened);
+	fake_of(s)->is_too_slow = true;
 }
 
 /* --- the client ------------------------------------------------------------------------------ */
@@ -165,7 +198,7 @@ void fake_subscriber_fini(struct fake_subscriber *f)
 
 void fake_mark(struct fake_subscriber *f, int mark, const char *channel)
 {
-	struct fake_event *v = add(&f->queue, FAKE_MARK);
+	struct fake_event *v = add(f, FAKE_MARK);
 
 	v->mark = mark;
 	copy_name(v->channel, slice_str(channel));
@@ -176,12 +209,12 @@ void fake_write(struct fake_subscriber *f, size_t n)
 	if (n > f->queue.n)
 		n = f->queue.n;
 	for (size_t i = 0; i < n; i++)
-		*add(&f->seen, FAKE_MARK) = f->queue.v[i];
+		*append_event(&f->seen, FAKE_MARK) = f->queue.v[i];
 	f->queue.n -= n;
 	if (n)
 		memmove(f->queue.v, f->queue.v + n, f->queue.n * sizeof(*f->queue.v));
 	/* The mark of a real connection is half the window. */
-	if (f->wants_drain && f->queue.n <= f->replay_room / 2) {
+	if (f->wants_drain && !f->is_too_slow && f->queue.n <= f->replay_room / 2) {
 		f->wants_drain = false;
 		subscriber_drained(&f->subscriber);
 	}

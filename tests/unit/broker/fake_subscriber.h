@@ -15,6 +15,8 @@ struct fake_event {
 	enum fake_kind kind;
 	uint64_t seq; /* MESSAGE: 0 for an ephemeral one. OPENED: the cursor */
 	uint64_t prev;
+	unsigned again;         /* MESSAGE: sent for the n-th time again */
+	uint64_t at_ms;         /* when it was queued */
 	uint64_t to, oldest;    /* GAP */
 	enum gap_reason reason; /* GAP */
 	int mark;               /* MARK: the test's */
@@ -36,6 +38,7 @@ struct fake_subscriber {
 	bool is_half_sent; /* the first message of the queue is partly written: a rewind keeps it */
 	bool wants_drain;
 	bool has_failed;
+	bool is_too_slow; /* it was told so: nothing may be sent any more */
 	unsigned rewinds;
 	struct fake_events queue;
 	struct fake_events seen;
@@ -44,6 +47,11 @@ struct fake_subscriber {
 void fake_subscriber_init(struct fake_subscriber *f, struct hub *h, enum subscriber_kind kind,
 			  enum frame_format format);
 void fake_subscriber_fini(struct fake_subscriber *f);
+/* For ops.too_slow of those whom the policies of namespaces concern. */
+void fake_too_slow(struct subscriber *s);
+/* For durable_ops.encode_again: a message that says that it is sent again, and that no rewind
+ * drops. */
+struct frame *fake_encode_again(const struct message *m, const struct epoch *epoch, unsigned n);
 /* A control event of the test's own, at the end of the queue. */
 void fake_mark(struct fake_subscriber *f, int mark, const char *channel);
 /* Write n events of the queue; tell the broker when there is room again. */
