@@ -544,6 +544,14 @@ void durable_fini(struct subscriber *s)
 	s->durable = NULL;
 }
 
+void durable_pass(struct subscriber *s, const struct message *m)
+{
+	struct flight *f = s->durable ? flight_find(s->durable, message_channel(m)) : NULL;
+
+	if (f && m->seq > f->sent)
+		f->sent = m->seq;
+}
+
 void durable_leave(struct subscriber *s, struct slice channel)
 {
 	struct flight *f = s->durable ? flight_find(s->durable, channel) : NULL;

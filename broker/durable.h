@@ -81,6 +81,8 @@ uint64_t durable_rewind(struct subscriber *s);
 bool durable_must_wait(struct subscriber *s);
 /* Messages with after < seq ≤ to can not be had any more. */
 void durable_gap(struct subscriber *s, struct slice channel, uint64_t after, uint64_t to);
+/* It is live, and this message is not for its session: nor is it with what is sent again. */
+void durable_pass(struct subscriber *s, const struct message *m);
 /* The subscriber left this channel. */
 void durable_leave(struct subscriber *s, struct slice channel);
 /* How many more new messages may be sent; SIZE_MAX: any number. */

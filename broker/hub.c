@@ -189,8 +189,10 @@ static void fan_out(struct delivery *d, struct channel *topic, struct recent *ke
 				count_inc(h->counters, COUNTER_EPHEMERAL_SKIPPED);
 			continue;
 		}
-		if (m->except != 0 && m->except == s->name)
+		if (m->except != 0 && m->except == s->name) {
+			durable_pass(s, m);
 			continue;
+		}
 		struct frame **f = &frames[s->ops->format];
 		if (!*f)
 			*f = frame_for(d, topic, kept, s->ops);

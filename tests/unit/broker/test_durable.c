@@ -405,8 +405,9 @@ static void test_dropped_from_the_queue_was_never_sent(void **state)
 	end();
 }
 
-/* Post a message that expires before anybody hears of it. */
-static void publish_expired(const char *channel)
+/* Post a message that expires after ttl_ms (0: never), and is not for this session; nobody hears of
+ * it yet. */
+static void post(const char *channel, uint64_t ttl_ms, uint64_t except)
 {
 	struct slice payload = SLICE("x");
 	struct payload_shape shape = {.kind = MESSAGE_TEXT};
@@ -414,14 +415,13 @@ static void publish_expired(const char *channel)
 				    .n = 1,
 				    .payloads = &payload,
 				    .shapes = &shape,
-				    .has_ttl = true,
-				    .ttl_ms = 10};
+				    .has_ttl = ttl_ms != 0,
+				    .ttl_ms = ttl_ms,
+				    .except = except};
 	struct fault fault;
 
 	assert_non_null(publish_post(rig.hub, &r, append_free, NULL, &fault));
 	fake_commit(rig.history, 1, 0);
-	rig_advance(&rig, 20);
-	fake_settle(rig.history);
 }
 
 static void test_an_expired_gap_ends_only_what_it_names(void **state)
@@ -429,10 +429,26 @@ static void test_an_expired_gap_ends_only_what_it_names(void **state)
 	start();
 	come(&one, "a", NULL);
 	publish("a", 1);
-	publish_expired("a");
+	post("a", 10, 0);
+	rig_advance(&rig, 20);
+	fake_settle(rig.history);
 	assert_string_equal(fake_take(&one), "open 0|live|a1|gap a fake.1-2 oldest 1 expired|live");
 	wait_out();
 	assert_string_equal(fake_take(&one), "a1|gap a fake.1-2 oldest 1 expired|live");
+	end();
+}
+
+static void test_what_is_not_for_it_is_not_sent_again(void **state)
+{
+	start();
+	one.subscriber.name = 7;
+	come(&one, "a", NULL);
+	publish("a", 1);
+	post("a", 0, 7);
+	publish("a", 1);
+	assert_string_equal(fake_take(&one), "open 0|live|a1|a3");
+	wait_out();
+	assert_string_equal(fake_take(&one), "a1|a3|live");
 	end();
 }
 
@@ -556,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_retention_ends_it_with_a_gap),
 		cmocka_unit_test(test_dropped_from_the_queue_was_never_sent),
 		cmocka_unit_test(test_an_expired_gap_ends_only_what_it_names),
+		cmocka_unit_test(test_what_is_not_for_it_is_not_sent_again),
 		cmocka_unit_test(test_what_was_written_is_not_dropped_with_an_older_replay),
 		cmocka_unit_test(test_all_sessions_of_a_name_hear),
 		cmocka_unit_test(test_leaving_frees_the_window),
