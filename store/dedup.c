@@ -111,27 +111,41 @@ static enum place place_of(const struct history *h, const struct append *a)
 	return append_has_main(h, a) ? PLACE_MAIN : PLACE_SIDE;
 }
 
-static int find_key(struct history *h, const struct append *a, struct dedup_row *ret)
+/* The key of a batch over several channels may be in either place, whatever it carries this time.
+ */
+static bool may_be_in(const struct history *h, const struct append *a, enum place place)
 {
-	const struct shelf *shelf = &h->shelves[place_of(h, a)];
-
-	return shelf->engine->dedup.find_key(shelf->store, scope_of(a), a->terms->key, ret);
+	return h->shelves[place].store != NULL &&
+	       (a->terms->producer.n > 0 || a->terms->is_scattered || place_of(h, a) == place);
 }
 
-/* The newest publish of the producer, wherever it went. */
-static int find_producer(struct history *h, const struct append *a, struct dedup_row *ret)
+static int find_in(struct history *h, const struct append *a, enum place place,
+		   struct dedup_row *ret)
+{
+	const struct shelf *shelf = &h->shelves[place];
+
+	return a->terms->producer.n > 0
+		       ? shelf->engine->dedup.find_producer(shelf->store, a->terms->producer, ret)
+		       : shelf->engine->dedup.find_key(shelf->store, scope_of(a), a->terms->key,
+						       ret);
+}
+
+/* Of a producer the newest publish, wherever it went. What has expired in one place does not hide
+ * what is known in the other. */
+static int find_stored(struct history *h, const struct append *a, struct dedup_row *ret)
 {
 	int found = 0;
 
 	for (int i = 0; i < PLACE_COUNT; i++) {
-		const struct shelf *shelf = &h->shelves[i];
 		struct dedup_row row;
-		if (shelf->store == NULL)
+
+		if (!may_be_in(h, a, (enum place)i))
 			continue;
-		int rc = shelf->engine->dedup.find_producer(shelf->store, a->terms->producer, &row);
+		int rc = find_in(h, a, (enum place)i, &row);
 		if (rc < 0)
 			return rc;
-		if (rc == 0 || (found && row.producer_seq <= ret->producer_seq))
+		if (rc == 0 || row.expires_ms <= h->writer.ts_ms ||
+		    (found && row.producer_seq <= ret->producer_seq))
 			continue;
 		*ret = row;
 		found = 1;
@@ -142,16 +156,11 @@ static int find_producer(struct history *h, const struct append *a, struct dedup
 static int find(struct history *h, const struct append *a, struct dedup_row *ret)
 {
 	const struct dedup_pending *p = pending_find(&h->writer.dedup, a);
-	int rc;
 
-	if (p != NULL) {
-		*ret = p->row;
-		return 1;
-	}
-	rc = a->terms->producer.n > 0 ? find_producer(h, a, ret) : find_key(h, a, ret);
-	if (rc > 0 && ret->expires_ms <= h->writer.ts_ms)
-		return 0;
-	return rc;
+	if (p == NULL)
+		return find_stored(h, a, ret);
+	*ret = p->row;
+	return 1;
 }
 
 static void set_duplicate(struct append *a, const struct dedup_row *row)
@@ -164,7 +173,7 @@ static void set_duplicate(struct append *a, const struct dedup_row *row)
 
 int dedup_judge(struct history *h, struct append *a)
 {
-	struct dedup_row row;
+	struct dedup_row row = {0};
 
 	a->outcome = APPEND_STORED;
 	if (a->terms == NULL || (a->terms->key.n == 0 && a->terms->producer.n == 0))

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "store/history_internal.h"
@@ -322,6 +323,38 @@ static void test_a_batch_over_both_stores(void **state)
 	}
 }
 
+/* The first went to both stores, its repetition has something for the memory only. */
+static void test_a_batch_repeated_with_other_channels_is_known(void **state)
+{
+	struct append_terms terms = {.key = SLICE("k"), .is_scattered = true};
+	struct append *a, *b;
+	struct fixture *f = *state;
+
+	a = make(f, "a", "ram:a");
+	append_set_terms(a, &terms);
+	uint64_t first = post(f, a)->first;
+	b = make(f, "ram:a", "ram:b");
+	append_set_terms(b, &terms);
+	assert_outcome(post(f, b), APPEND_DUPLICATE, first);
+}
+
+static void test_an_expired_number_does_not_hide_a_newer_smaller_one(void **state)
+{
+	struct fixture *f = *state;
+
+	stop(f);
+	clock_fake_set(1000000, 1700000000000);
+	start(f);
+	assert_outcome(post(f, numbered(f, "a", 7)), APPEND_STORED, 0);
+	clock_fake_advance(7200 * UINT64_C(1000000));
+	assert_outcome(post(f, numbered(f, "ram:a", 1)), APPEND_STORED, 0);
+	uint64_t first = f->w.answered->first;
+	assert_outcome(post(f, numbered(f, "ram:a", 1)), APPEND_DUPLICATE, first);
+	stop(f);
+	clock_fake_off();
+	start(f);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -332,6 +365,8 @@ int main(void)
 		TEST(test_a_failed_batch_over_both_stores_leaves_nothing),
 		TEST(test_a_producer_of_both_stores),
 		TEST(test_a_batch_over_both_stores),
+		TEST(test_a_batch_repeated_with_other_channels_is_known),
+		TEST(test_an_expired_number_does_not_hide_a_newer_smaller_one),
 	};
 
 	map_seed();
