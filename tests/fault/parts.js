@@ -50,6 +50,9 @@ class Gun {
 class Battle {
   acked = new Map();
   seen = new Map();
+  once = new Map(); // payload → id: published with a key, or a number, until there was an answer
+  positions = new Map(); // channel → [the newest position that was answered, the newest that was asked for]
+  joined = 0;
   refused = 0;
   stop = false;
 
@@ -69,6 +72,68 @@ class Battle {
       } catch (err) {
         if (!GONE.test(`${err.code} ${err.message}`)) throw err;
         if (!this.d.alive) return;
+      }
+    }
+  }
+
+  // Repeats each publish until it is stored; the answer says so at last.
+  async publishOnce(channel, k, terms) {
+    for (let i = 1; !this.stop; i++) {
+      const payload = `${this.n}.once${k}.${i}`;
+      for (;;) {
+        try {
+          const a = await this.d.post(`/v1/publish?channel=${channel}`, payload, { headers: { 'content-type': 'text/plain', ...terms(i) } });
+          if (a.status === 200) {
+            this.once.set(payload, a.json.id);
+            break;
+          }
+          assert.match(a.json.error.code, /^(store_unavailable|overloaded|internal)$/, a.text);
+          this.refused++;
+        } catch (err) {
+          if (!GONE.test(`${err.code} ${err.message}`)) throw err;
+          if (!this.d.alive) return;
+        }
+      }
+    }
+  }
+
+  // Acknowledges what was published.
+  async acknowledge(subscriber) {
+    const seq = (id) => BigInt(id.split('.')[1]);
+    while (!this.stop) {
+      const id = [...this.acked.keys()].at(-1);
+      if (!id) {
+        await this.d.get('/healthz').catch(() => {});
+        if (!this.d.alive) return;
+        continue;
+      }
+      for (const channel of CHANNELS) {
+        const [answered, asked] = this.positions.get(channel) ?? [0n, 0n];
+        this.positions.set(channel, [answered, seq(id) > asked ? seq(id) : asked]);
+        try {
+          const a = await this.d.post('/v1/ack', JSON.stringify({ subscriber, channel, id }));
+          if (a.status === 200) this.positions.set(channel, [seq(a.json.id), this.positions.get(channel)[1]]);
+          else assert.match(a.json.error.code, /^(store_unavailable|overloaded|internal)$/, a.text);
+        } catch (err) {
+          if (!GONE.test(`${err.code} ${err.message}`)) throw err;
+          if (!this.d.alive) return;
+        }
+      }
+    }
+  }
+
+  // Comes into a room and leaves it again.
+  async visit() {
+    while (!this.stop && this.d.alive) {
+      let w = null;
+      try {
+        w = await this.t.ws(this.d, '/v1/ws?channel=room:a&presence=1&subscriber=visitor');
+        await w.frames.find((f) => JSON.parse(f.raw).type === 'presence', 2000);
+        this.joined++;
+      } catch (err) {
+        if (!GONE.test(`${err.code} ${err.message}`)) throw err;
+      } finally {
+        w?.close();
       }
     }
   }
@@ -109,6 +174,15 @@ async function judge(d, since, battle) {
   }
   for (const [id, payload] of battle.acked) assert.equal(log.get(id), payload, `the acknowledged message ${id}`);
   for (const [id, payload] of battle.seen) assert.equal(log.get(id), payload, `${id} was delivered`);
+  for (const [payload, id] of battle.once) assert.equal(log.get(id), payload, `published once: ${id}`);
+  const unique = [...log.values()].filter((payload) => payload.includes('.once'));
+  assert.equal(new Set(unique).size, unique.length, 'a repetition was stored');
+  const { acks } = (await d.get(`/v1/acks?subscriber=worker${battle.n}`)).json;
+  for (const [channel, [answered, asked]] of battle.positions) {
+    const kept = BigInt(acks.find((a) => a.channel === channel)?.id.split('.')[1] ?? 0);
+    assert.ok(kept >= answered && kept <= asked, `the position of ${channel} is ${kept}, ${answered} was answered, ${asked} asked for`);
+  }
+  await d.untilMetric('holdfast_presence_entries', (v) => v === 0);
   return log;
 }
 
@@ -117,7 +191,11 @@ async function shoot(t, d, gun, n, { kind, at, times = 1, errno = 0 }) {
   const since = await d.cursor('a');
   const battle = new Battle(t, d, since, n);
   const sessions = [0, 1, 2, 3].map((turn) => battle.follow(turn));
-  const publishers = CHANNELS.map((c, k) => battle.publish(c, k));
+  const publishers = [
+    ...CHANNELS.map((c, k) => battle.publish(c, k)), battle.acknowledge(`worker${n}`), battle.visit(),
+    battle.publishOnce('a', 0, (i) => ({ 'idempotency-key': `${n}.${i}` })),
+    battle.publishOnce('safe:a', 1, (i) => ({ 'producer-id': `p${n}`, 'producer-seq': `${i}` })),
+  ];
   const everybody = Promise.all([...sessions, ...publishers]);
   everybody.catch(() => {});
   gun.fire(kind, at, times, errno);
@@ -144,26 +222,28 @@ async function shoot(t, d, gun, n, { kind, at, times = 1, errno = 0 }) {
     assert.deepEqual(ends, ['all', 'all', 'all', 'all']);
   }
   await judge(d, since, battle);
-  return { ends: ends.includes('died') ? 'died' : 'lived', refused: battle.refused, failed };
+  return { ends: ends.includes('died') ? 'died' : 'lived', refused: battle.refused, failed, acks: battle.positions.size, once: battle.once.size, joined: battle.joined };
 }
 
 async function series(t, shots) {
-  const d = await t.daemon({ config: { 'namespace safe': { durability: 'sync' }, namespace: { history_count: 0 } } });
+  const d = await t.daemon({ config: {
+    'namespace safe': { durability: 'sync' }, 'namespace room': { presence: 'yes' }, presence: { grace: '20ms', batch: '20ms' }, namespace: { history_count: 0 },
+  } });
   await d.stop();
   const gun = new Gun(d.dir);
   d.env = { LD_PRELOAD: shim, FAIL_SHIM: gun.file };
   await d.launch();
-  const sum = { lived: 0, died: 0, refused: 0, failed: 0 };
+  const sum = { lived: 0, died: 0, refused: 0, failed: 0, acks: 0, once: 0, joined: 0 };
   for (const [n, shot] of shots.entries()) {
     const r = await shoot(t, d, gun, n, shot);
     sum[r.ends]++;
-    sum.refused += r.refused;
-    sum.failed += r.failed;
+    for (const key of ['refused', 'failed', 'acks', 'once', 'joined']) sum[key] += r[key];
   }
   assert.equal(await d.stop(), 0);
   const check = spawnSync('sqlite3', [path.join(d.dataDir, 'holdfast.db'), 'PRAGMA integrity_check'], { encoding: 'utf8' });
   if (!check.error) assert.equal(check.stdout, 'ok\n');
-  t.test.diagnostic(`${shots.length} shots, ${sum.failed} calls failed: went on ${sum.lived} times, ended itself ${sum.died} times, ${sum.refused} publishes refused`);
+  t.test.diagnostic(`${shots.length} shots, ${sum.failed} calls failed: went on ${sum.lived} times, ended itself ${sum.died} times, ${sum.refused} publishes refused; ${sum.once} published once, ${sum.joined} visits`);
+  if (sum.lived) assert.ok(sum.acks > 0 && sum.once > 0 && sum.joined > 0, JSON.stringify(sum));
   return sum;
 }
 
