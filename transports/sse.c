@@ -224,7 +224,7 @@ static void on_heartbeat(struct loop_timer *t)
 		 (long long)clock_wall_ms());
 	send_chunk(s, sse_chunk(buf_slice(&b)));
 	buf_fini(&b);
-	count_inc(g->counters, COUNTER_WS_PINGS);
+	count_inc(g->counters, COUNTER_HEARTBEATS);
 	loop_timer_set(g->loop, t, g->config->heartbeat_ms);
 }
 
@@ -287,7 +287,7 @@ static void begin_stream(struct sse *s, struct sse_start *st)
 	if (session_subscribe(&s->session, &st->params, s->is_admin,
 			      st->params.is_raw ? &sse_raw_durable : &sse_json_durable, sse_joined,
 			      &fault) != 0)
-		end(s, CLOSE_KICKED, 0);
+		end(s, CLOSE_REFUSED, 0);
 	else if (g->is_draining)
 		sse_goodbye(&s->session, CLOSE_DRAIN, 0);
 }

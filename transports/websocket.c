@@ -282,7 +282,7 @@ static void on_heartbeat(struct ws *ws)
 {
 	struct websocket *w = ws_owner(ws);
 
-	count_inc(w->session.gateway->counters, COUNTER_WS_PINGS);
+	count_inc(w->session.gateway->counters, COUNTER_HEARTBEATS);
 }
 
 static void websocket_free(void *arg)
@@ -337,7 +337,7 @@ static void subscribe_from_url(struct websocket *w, struct subscribe_params *p, 
 		ws_opened(&w->session.subscriber, subscriber_position(&w->session.subscriber));
 	} else if (session_subscribe(&w->session, p, w->is_admin, websocket_durable(w), on_joined,
 				     fault) != 0) {
-		websocket_close(w, CLOSE_KICKED, 1008, fault->message);
+		websocket_close(w, CLOSE_REFUSED, 1008, fault->message);
 	}
 }
 

@@ -451,7 +451,7 @@ void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
 		return;
 	ws_pending_free(p);
 	bool is_ours = fault_status(fault.id) >= 500;
-	websocket_close(w, is_ours ? CLOSE_OVERLOAD : CLOSE_KICKED, is_ours ? 1013 : 1008,
+	websocket_close(w, is_ours ? CLOSE_OVERLOAD : CLOSE_REFUSED, is_ours ? 1013 : 1008,
 			fault.message);
 }
 

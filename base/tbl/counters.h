@@ -67,7 +67,7 @@ COUNTER(DURABLE_POSITIONS, gauge, "holdfast_durable_positions", "", "Positions k
 COUNTER(DURABLE_SHARE, gauge, "holdfast_durable_retention_used_percent", "", "Of the messages that history_count keeps of a channel, the share that the most lagging durable subscriber has not acknowledged, estimated from ids; at 100 it loses messages.")
 COUNTER(DURABLE_PASSED, counter, "holdfast_durable_positions_passed_total", "", "Positions behind which retention removed messages: their subscribers will be told of a gap.")
 COUNTER(DURABLE_EXPIRED, counter, "holdfast_durable_positions_expired_total", "", "Positions forgotten because their subscriber was not heard of for store.ack_expiry.")
-COUNTER(WS_PINGS, counter, "holdfast_heartbeats_total", "", "Heartbeats sent.")
+COUNTER(HEARTBEATS, counter, "holdfast_heartbeats_total", "", "Heartbeats sent.")
 COUNTER(WS_DEFLATE, counter, "holdfast_websocket_deflate_total", "", "WebSockets that were opened with permessage-deflate.")
 COUNTER(DEFLATED_WEBSOCKET, counter, "holdfast_compressed_total", "what=\"websocket\"", "Compressions: frames of messages (once per message and worker, whoever shares them), and HTTP replies.")
 COUNTER(DEFLATED_HTTP, counter, "holdfast_compressed_total", "what=\"http\"", "")

@@ -107,6 +107,9 @@ claim('a refused publish closes with 1008 and says why', async (t) => {
   const end = await w.end();
   assert.equal(end.code, 1008);
   assert.ok(end.reason.length > 0);
+  const d = await daemon(t);
+  await d.untilMetric('holdfast_sessions_closed_total{reason="refused"}', (n) => n === 1); // by a rule, not by an operator
+  assert.equal(await d.metric('holdfast_sessions_closed_total{reason="kicked"}'), 0);
 });
 
 claim('a payload above the limit of messages closes the connection', async (t) => {

@@ -78,7 +78,7 @@ static void test_sse_heartbeat_when_nothing_else_was_sent(void **state)
 	gate_pass(g, 5100);
 	gate_expect_part(g, 0,
 			 ": heartbeat\nevent: heartbeat\ndata: {\"type\":\"heartbeat\",\"ts\":");
-	assert_int_equal(count(g, COUNTER_WS_PINGS), 1);
+	assert_int_equal(count(g, COUNTER_HEARTBEATS), 1);
 }
 
 static void test_sse_waits_for_its_turn(void **state)
