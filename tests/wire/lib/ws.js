@@ -38,7 +38,10 @@ export class WsClient {
           reject(err);
         });
       });
-    }), ms, `the WebSocket handshake for ${target}`);
+    }), ms, `the WebSocket handshake for ${target}`).catch((err) => {
+      ws.terminate(); // not to be open behind the back of who gave up
+      throw err;
+    });
     return c;
   }
 
