@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 #include "daemon/admin.h"
+#include "net/conn_batch.h"
 #include "net/deflate.h"
 #include "transports/transport.h"
 
@@ -390,10 +391,21 @@ struct worker *worker_new(struct server *s, unsigned index)
 	return w;
 }
 
+/* In the worker's own thread, as the kernel's ring wants it. */
+static void batch_writes(struct worker *w)
+{
+	const char *why = "server.io_uring = no";
+	bool is_on = w->server->config->io_uring && conn_batch_start(&w->conns, &why);
+
+	if (w->index == 0 && !is_on)
+		log_info("no-write-batches", "reason=%s", log_value(why));
+}
+
 static void *run(void *arg)
 {
 	struct worker *w = arg;
 
+	batch_writes(w);
 	loop_run(w->loop);
 	return NULL;
 }
@@ -426,6 +438,7 @@ void worker_free(struct worker *w)
 	hub_free(w->hub);
 	presence_desk_free(w->desk);
 	deflater_free(w->deflater);
+	conn_batch_free(w->conns.batch);
 	loop_free(w->loop);
 	mailbox_fini(&w->mailbox);
 	counters_free(w->counters);

@@ -42,6 +42,7 @@
 
 #include "base/obj.h"
 #include "base/xalloc.h"
+#include "net/conn_batch.h"
 #include "net/conn_private.h"
 
 #define READ_BUFFER 65536
@@ -350,27 +351,27 @@ static void expect_progress(struct conn *c)
 	c->timer->kernel_queue = kernel_queue(c);
 }
 
-/* As conn_out_write; when the socket is full, the poller says when to go on. */
+/* What a write came to; when the socket is full, the poller says when to go on. */
+static int note_write(struct conn *c, int r, uint64_t before)
+{
+	if (r != -EAGAIN && r != -EWOULDBLOCK)
+		return r;
+	c->writing_blocked = true;
+	watch_writable(c);
+	if (c->out_total != before || !c->timer)
+		expect_progress(c);
+	return -EAGAIN;
+}
+
 static int write_or_wait(struct conn *c)
 {
 	uint64_t before = c->out_total;
-	int r = conn_out_write(c);
 
-	if (r == -EAGAIN || r == -EWOULDBLOCK) {
-		c->writing_blocked = true;
-		watch_writable(c);
-		if (c->out_total != before || !c->timer)
-			expect_progress(c);
-		return -EAGAIN;
-	}
-	return r;
+	return note_write(c, conn_out_write(c), before);
 }
 
-static void flush(struct conn *c)
+static void after_write(struct conn *c, int r)
 {
-	if (c->writing_blocked || c->fin_sent)
-		return;
-	int r = write_or_wait(c);
 	if (r == -EAGAIN)
 		return;
 	if (r < 0) {
@@ -409,6 +410,13 @@ static void on_timer(struct loop_timer *t)
 		conn_over(c, CLOSE_WRITE_TIMEOUT); /* or lingering ends: then the reason is set */
 }
 
+static void end_turn(struct conn *c)
+{
+	tell_drain(c);
+	if (c->readable && can_read(c))
+		rearm_read(c);
+}
+
 static void on_end_of_turn(struct loop_task *t)
 {
 	struct conn *c = container_of(t, struct conn, flush);
@@ -421,11 +429,20 @@ static void on_end_of_turn(struct loop_task *t)
 		c->eof_due = false;
 		take_eof(c);
 	}
-	if (c->state != CONN_CLOSED)
-		flush(c);
-	tell_drain(c);
-	if (c->readable && can_read(c))
-		rearm_read(c);
+	if (c->state != CONN_CLOSED && !c->writing_blocked && !c->fin_sent) {
+		if (c->out_first && conn_batch_add(c))
+			return; /* conn_flushed() goes on */
+		after_write(c, write_or_wait(c));
+	}
+	end_turn(c);
+}
+
+void conn_flushed(struct conn *c, int r, uint64_t before)
+{
+	CHECK_OBJ(c, CONN_MAGIC);
+	if (c->state != CONN_CLOSED && !c->writing_blocked && !c->fin_sent)
+		after_write(c, note_write(c, r, before));
+	end_turn(c);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

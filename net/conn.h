@@ -32,6 +32,7 @@
 #define CONN_MAGIC 0x434f4e4eu
 
 struct conn;
+struct conn_batch;
 struct conn_chunk; /* some slots of the out queue; pooled in conn_env */
 
 /* How bytes meet the socket: a plain one here, TLS later. -EAGAIN when it would block; 0 from read:
@@ -75,7 +76,8 @@ struct conn_env {
 						  may be NULL */
 	void *room_arg;
 	LIST_HEAD(, conn) all;
-	struct conn_chunk *pool; /* private: free chunks; goes with the last connection */
+	struct conn_batch *batch; /* conn_batch.h; NULL: each connection writes for itself */
+	struct conn_chunk *pool;  /* private: free chunks; goes with the last connection */
 	size_t pool_n;
 };
 

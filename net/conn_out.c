@@ -118,12 +118,13 @@ void conn_out_clear(struct conn *c)
 	c->out_offset = 0;
 }
 
-static int gather(const struct conn *c, struct iovec iov[IOV_BATCH])
+int conn_out_gather(const struct conn *c, struct iovec *iov, int max)
 {
-	int n = 0;
 	size_t offset = c->out_offset;
-	for (const struct conn_chunk *k = c->out_first; k && n < IOV_BATCH; k = k->next) {
-		for (unsigned i = k->head; i < k->tail && n < IOV_BATCH; i++, n++) {
+	int n = 0;
+
+	for (const struct conn_chunk *k = c->out_first; k && n < max; k = k->next) {
+		for (unsigned i = k->head; i < k->tail && n < max; i++, n++) {
 			iov[n].iov_base = k->slots[i]->bytes + offset;
 			iov[n].iov_len = k->slots[i]->n - offset;
 			offset = 0;
@@ -132,8 +133,8 @@ static int gather(const struct conn *c, struct iovec iov[IOV_BATCH])
 	return n;
 }
 
-/* n bytes have left: let go of the frames that are through. */
-static void advance(struct conn *c, size_t n)
+/* Let go of the frames that are through. */
+void conn_out_advance(struct conn *c, size_t n)
 {
 	assert(n <= c->out_bytes);
 	c->out_bytes -= n;
@@ -156,7 +157,7 @@ int conn_out_write(struct conn *c)
 {
 	while (c->out_first) {
 		struct iovec iov[IOV_BATCH];
-		int k = gather(c, iov);
+		int k = conn_out_gather(c, iov, IOV_BATCH);
 		ssize_t n = c->io->writev(c, iov, k);
 		count_inc(c->env->counters, COUNTER_WRITES);
 		if (n < 0)
@@ -165,7 +166,7 @@ int conn_out_write(struct conn *c)
 			return -EAGAIN;
 		/* After a partial write the next one asks the kernel again: only its EAGAIN
 		 * makes sure that an edge-triggered event will come. */
-		advance(c, (size_t)n);
+		conn_out_advance(c, (size_t)n);
 	}
 	return 0;
 }

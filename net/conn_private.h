@@ -15,6 +15,13 @@ enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_CLOSED };
 void conn_out_push(struct conn *c, struct frame *f);
 /* Write until the queue is empty (0), the socket is full (-EAGAIN) or broken (other -errno). */
 int conn_out_write(struct conn *c);
+/* What is to be written next, in at most max pieces, of which there is at least one. */
+int conn_out_gather(const struct conn *c, struct iovec *iov, int max);
+/* n bytes of it have left. */
+void conn_out_advance(struct conn *c, size_t n);
+/* conn_batch has written: r as conn_out_write says, before: out_total at that time. Goes on with
+ * what comes after writing. */
+void conn_flushed(struct conn *c, int r, uint64_t before);
 /* Drop everything. */
 void conn_out_clear(struct conn *c);
 /* Free the pooled chunks of an env that has no connection left. */

@@ -47,6 +47,7 @@ OPTION(ws_origins, "server.ws_origins", WORDS, "*", 0, 256, fixed, "Web origins 
 OPTION(listen_backlog, "server.listen_backlog", COUNT, "1024", 1, 65535, fixed, "Connections that the kernel keeps until they are accepted, per worker and address. The kernel caps it at net.core.somaxconn.")
 OPTION(drain_grace_ms, "server.drain_grace", DURATION, "10s", 0, 3600 * SEC, live, "After SIGTERM: time for clients to leave before their connections are closed.")
 OPTION(drain_spread_ms, "server.drain_spread", DURATION, "5s", 0, 3600 * SEC, live, "After SIGTERM: clients are told to come back after random delays up to this, so that they do not come all at once.")
+OPTION(io_uring, "server.io_uring", BOOL, "yes", 0, 0, fixed, "Give what many connections have to send to the kernel in one system call, where it has io_uring. Without it each connection writes for itself, and nothing else differs.")
 
 SECTION("store", "The log, where messages are kept.")
 OPTION(engine, "store.engine", ENGINE, "sqlite", 0, 0, fixed, "Where the log lives. With memory nothing survives a restart, and the only durability is memory.")
