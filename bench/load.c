@@ -8,6 +8,8 @@
  * and get the backlog · --settle · warm-up · what is measured · all that is under way arrives · a
  * moment for what should not come · --hold · figures
  */
+#include "bench/load.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,8 +18,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-#include "bench/load.h"
 
 #define TURN_US  100000
 #define QUIET_US 100000 /* in the end: time for what should not come */
