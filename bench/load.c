@@ -129,24 +129,16 @@ static void publish(struct load *l)
 /* --- setting up ---------------------------------------------------------------------------------
  */
 
-/* The path of streams that begin with the backlog. */
-static const char *path_since_0(const char *path)
+static void plan_paths(struct load *l)
 {
-	struct bytes b = {0};
+	struct load_options *o = &l->o;
 
-	bytes_printf(&b, "%s&since=0", path);
-	return b.p;
-}
-
-static void plan_paths(struct load_options *o)
-{
-	bool polls = o->transport->comes_back;
-
-	if (!o->subscribe_path) {
-		o->subscribe_path = o->transport->subscribe_path;
-		if (o->backlog && !polls)
-			o->subscribe_path = path_since_0(o->subscribe_path);
+	if (!o->subscribe_path && o->backlog && !o->transport->comes_back) {
+		bytes_printf(&l->path, "%s&since=0", o->transport->subscribe_path);
+		o->subscribe_path = l->path.p;
 	}
+	if (!o->subscribe_path)
+		o->subscribe_path = o->transport->subscribe_path;
 	if (!o->first_path)
 		o->first_path = o->backlog ? "/v1/poll?%q&since=0" : "/v1/poll?%q";
 	if (!o->publish_path)
@@ -181,7 +173,7 @@ static void set_up(struct load *l)
 	signal(SIGUSR1, publish_renew);
 	pin(o->cpu);
 	prctl(PR_SET_TIMERSLACK, 1000);
-	plan_paths(o);
+	plan_paths(l);
 	find_processes(l);
 	l->deadline_us = now_us() + (uint64_t)(o->limit_s * 1e6);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -214,9 +206,7 @@ static void tear_down(struct load *l)
 	free_conns(l->publishers, l->o.publishers);
 	for (unsigned i = 0; i < l->o.channels; i++)
 		free(l->channels[i].name);
-	if (l->o.backlog && strstr(l->o.subscribe_path, "&since=0") &&
-	    l->o.subscribe_path != l->o.transport->subscribe_path)
-		l->o.subscribe_path = NULL;
+	bytes_free(&l->path);
 	free(l->dirty);
 	free(l->channels);
 	free(l->tracks);
@@ -224,6 +214,7 @@ static void tear_down(struct load *l)
 	free(l->numbers);
 	free(l->payload);
 	free(l->buffer);
+	bytes_free(&l->scratch);
 	close(l->epoll);
 	free(l);
 }

@@ -106,7 +106,9 @@ struct load {
 	int epoll;
 	char *buffer; /* what is read */
 	size_t buffer_room;
-	uint64_t now_us; /* when it was read */
+	struct bytes scratch;
+	struct bytes path; /* of subscriptions that begin with the backlog */
+	uint64_t now_us;   /* when it was read */
 	struct conn *subscribers, *publishers;
 	uint32_t ready, next_publisher, next_channel;
 	struct conn **dirty; /* have something to write */

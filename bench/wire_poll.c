@@ -35,21 +35,23 @@ static void take_cursors(struct load *l, struct conn *c, struct span all)
 	}
 }
 
-/* Hand the body over, without the framing. */
-static void scan(struct load *l, struct conn *c, struct span all)
+/* The head and the body, without what stands between the chunks; of use until the next answer. */
+static struct span without_framing(struct load *l, struct span all)
 {
 	struct http_reply reply = {0};
 	struct span piece;
 	size_t used;
 	enum http_event event;
 
+	l->scratch.n = 0;
 	do {
 		event = http_take(&reply, all, &piece, &used);
-		if (event == HTTP_GOT_BODY)
-			track_scan(l, c, piece);
+		if (event == HTTP_GOT_HEAD || event == HTTP_GOT_BODY)
+			bytes_add(&l->scratch, piece.p, piece.n);
 		all = (struct span){all.p + used, all.n - used};
 	} while (event != HTTP_GOT_END);
-	c->carry_n = 0;
+	bytes_add(&l->scratch, "", 1);
+	return (struct span){l->scratch.p, l->scratch.n - 1};
 }
 
 static size_t poll_input(struct load *l, struct conn *c, struct span bytes, bool is_long)
@@ -62,11 +64,12 @@ static size_t poll_input(struct load *l, struct conn *c, struct span bytes, bool
 	if (size < 0 || (reply.status != 200 && reply.status != 204 && reply.status != 304 &&
 			 reply.status != 408))
 		die("a poll was refused: %.*s", (int)(bytes.n < 1000 ? bytes.n : 1000), bytes.p);
-	struct span all = {bytes.p, (size_t)size};
+	struct span all = without_framing(l, (struct span){bytes.p, (size_t)size});
 	take_cursors(l, c, all);
 	if (!c->cursors[0] && *l->o.first_path)
 		die("there is no cursor in: %.*s", (int)(all.n < 1000 ? all.n : 1000), all.p);
-	scan(l, c, all);
+	track_scan(l, c, all);
+	c->carry_n = 0;
 	conn_ready(l, c);
 	if (!reply.keeps)
 		conn_close(l, c, "the server keeps no connections");
