@@ -19,8 +19,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define TURN_US  100000
-#define QUIET_US 100000 /* in the end: time for what should not come */
+#define TURN_US 100000
+#define QUIET_S 0.1 /* in the end: time for what should not come */
 
 static void tell(const struct load *l, const char *phase)
 {
@@ -35,10 +35,21 @@ static void must_be_in_time(const struct load *l, const char *what)
 		    l->o.subscribers);
 }
 
-static void wait_until(struct load *l, uint64_t until_us)
+static void wait_for(struct load *l, double seconds)
 {
-	for (uint64_t now; (now = now_us()) < until_us && now < l->deadline_us;)
-		conn_turn(l, until_us - now < TURN_US ? until_us - now : TURN_US);
+	uint64_t end = now_us() + (uint64_t)(seconds * 1e6);
+
+	for (uint64_t now; (now = now_us()) < end && now < l->deadline_us;)
+		conn_turn(l, end - now < TURN_US ? end - now : TURN_US);
+}
+
+/* --hold, which a signal ends. */
+static void hold(struct load *l)
+{
+	uint64_t end = now_us() + (uint64_t)(l->o.hold_s * 1e6);
+
+	while (now_us() < end && !publish_is_stopped())
+		conn_turn(l, TURN_US);
 }
 
 static bool publishers_are_ready(const struct load *l)
@@ -107,7 +118,7 @@ static void subscribe(struct load *l)
 	stretch_end(l, &l->connecting);
 	if (l->o.backlog)
 		take_backlog(l);
-	wait_until(l, now_us() + (uint64_t)(l->o.settle_s * 1e6));
+	wait_for(l, l->o.settle_s);
 	l->after = server_memory(l);
 	tell(l, "ready");
 }
@@ -120,8 +131,8 @@ static void publish(struct load *l)
 	uint64_t end = l->o.seconds > 0 ? now_us() + (uint64_t)(l->o.seconds * 1e6) : 0;
 	publish_run(l, (uint64_t)l->o.messages, MEASURED, end);
 	stretch_end(l, &l->measuring);
-	wait_until(l, now_us() + QUIET_US);
-	wait_until(l, now_us() + (uint64_t)(l->o.hold_s * 1e6));
+	wait_for(l, QUIET_S);
+	hold(l);
 	l->end = server_memory(l);
 	tell(l, "over");
 }

@@ -177,10 +177,11 @@ static void print_json(const struct load *l)
 	const struct load_options *o = &l->o;
 
 	printf("{\"transport\":\"%s\",\"subscribers\":%u,\"channels\":%u,\"publishers\":%u"
-	       ",\"window\":%u,\"rate\":%g,\"bytes\":%u,\"measured\":{\"messages\":%llu,"
+	       ",\"window\":%u,\"rate\":%g,\"bytes\":%u,\"backlog\":%u,\"measured\":{\"messages\":%"
+	       "llu,"
 	       "\"deliveries\":%llu}",
 	       o->transport->name, o->subscribers, o->channels, o->publishers, o->window, o->rate,
-	       o->bytes, (unsigned long long)l->measured,
+	       o->bytes, o->backlog * o->channels_each, (unsigned long long)l->measured,
 	       (unsigned long long)l->measured_deliveries);
 	print_counts(l);
 	print_stretch(l, "connect", &l->connecting);
