@@ -217,6 +217,8 @@ SMALLER = {'--subscribers': 10, '--channels': 10, '--messages': 20, '--backlog':
 def quick(args):
     smaller = list(args)
     for at, name in enumerate(args):
-        if name in SMALLER and args[at + 1] > 1:
+        if name == '--settle':
+            smaller[at + 1] = 0
+        elif name in SMALLER and args[at + 1] > 1:
             smaller[at + 1] = max(1, args[at + 1] // SMALLER[name])
     return smaller
