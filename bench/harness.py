@@ -147,7 +147,7 @@ def run_load(server, args, processor=1):
 
 def faults(result):
     """What should be nought and is not, as {name: number}."""
-    names = ('lost', 'repeated', 'out_of_order', 'misrouted', 'foreign', 'refused', 'abandoned', 'closed')
+    names = ('lost', 'repeated', 'out_of_order', 'misrouted', 'foreign', 'refused', 'abandoned', 'closed', 'late')
     return {name: result[name] for name in names if result[name]}
 
 

@@ -93,6 +93,7 @@ struct wire {
 struct counts {
 	uint64_t deliveries, lost, repeated, disordered, misrouted, foreign;
 	uint64_t published, refused, abandoned, closed, reopened;
+	uint64_t late; /* 1: --limit ended the run */
 };
 
 /* From here to there: times and what was used meanwhile. */

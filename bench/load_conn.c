@@ -300,8 +300,10 @@ bool conn_turn(struct load *l, uint64_t wait_us)
 			wait_us = next->due_us > now ? next->due_us - now : 0;
 	}
 	flush_all(l);
-	if (now_us() > l->deadline_us)
+	if (now_us() > l->deadline_us && !publish_is_stopped()) {
+		l->counts.late = 1;
 		publish_stop(0);
+	}
 	struct timespec wait = {(time_t)(wait_us / 1000000), (long)(wait_us % 1000000) * 1000};
 	int n = epoll_pwait2(l->epoll, events, EVENTS_MAX, &wait, NULL);
 	for (int i = 0; i < n; i++) {

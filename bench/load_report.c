@@ -163,13 +163,13 @@ static void print_counts(const struct load *l)
 
 	printf(",\"published\":%llu,\"deliveries\":%llu,\"lost\":%llu,\"repeated\":%llu"
 	       ",\"out_of_order\":%llu,\"misrouted\":%llu,\"foreign\":%llu,\"refused\":%llu"
-	       ",\"abandoned\":%llu,\"closed\":%llu,\"reopened\":%llu",
+	       ",\"abandoned\":%llu,\"closed\":%llu,\"reopened\":%llu,\"late\":%llu",
 	       (unsigned long long)c->published, (unsigned long long)c->deliveries,
 	       (unsigned long long)c->lost, (unsigned long long)c->repeated,
 	       (unsigned long long)c->disordered, (unsigned long long)c->misrouted,
 	       (unsigned long long)c->foreign, (unsigned long long)c->refused,
 	       (unsigned long long)c->abandoned, (unsigned long long)c->closed,
-	       (unsigned long long)c->reopened);
+	       (unsigned long long)c->reopened, (unsigned long long)c->late);
 }
 
 static void print_json(const struct load *l)
@@ -262,6 +262,8 @@ static void say_text(const struct load *l)
 	say_histogram("last one", &l->last);
 	say_histogram("receipt", &l->receipts);
 	say_histogram("served", &l->served);
+	if (c->late)
+		printf("  %-12s --limit ended the run\n", "late");
 	printf("  %-12s lost %llu, repeated %llu, out of order %llu, misrouted %llu, foreign %llu; "
 	       "refused %llu, given up %llu, closed %llu\n",
 	       "verdict", (unsigned long long)c->lost, (unsigned long long)c->repeated,
@@ -281,6 +283,6 @@ bool load_report(struct load *l)
 		say_text(l);
 	fflush(stdout);
 	return c->lost + c->repeated + c->disordered + c->misrouted + c->foreign + c->refused +
-		       c->abandoned + c->closed ==
+		       c->abandoned + c->closed + c->late ==
 	       0;
 }

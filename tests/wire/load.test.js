@@ -106,6 +106,24 @@ claim('a refused subscription ends the run with code 2', async (t) => {
   assert.match(r.stderr, /0 of 1 subscribers are ready/);
 });
 
+claim('a run that --limit ends is not a good one', async (t) => {
+  const server = await new Tamper().listen(t);
+  const r = await run(server.address, ['--subscribers', '1', '--messages', '100', '--rate', '10', '--limit', `${2 * scale}`, ...PATHS.ws]);
+  assert.equal(r.late, 1);
+  assert.ok(r.published > 0 && r.published < 100);
+  assert.equal(r.lost, 0);
+  assert.equal(r.code, 1);
+});
+
+claim('payloads may be as small as their head, and larger than the length of a short frame can tell', async (t) => {
+  const address = await startFloor(t);
+  for (const args of [['--bytes', '16', '--payload', 'text'], ['--bytes', '18'], ['--bytes', '70000']]) {
+    const r = await run(address, [...args, '--subscribers', '3', '--messages', '30', '--channel', `b${args[1]}`]);
+    assert.deepEqual(verdict(r), fine, args.join(' '));
+    assert.equal(r.deliveries, 90);
+  }
+});
+
 claim('open loop: time counts from when a message was due, so a pause of the server is in the figures of all who waited', async (t) => {
   const r = await tampered(t, 'ws', { delay: (n) => (n === 10 ? 300 : 0) },
     ['--subscribers', '1', '--messages', '60', '--rate', '200', '--depth', '1']);
