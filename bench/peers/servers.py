@@ -10,15 +10,14 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
+import harness
+from harness import Failure
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(HERE))
-START_S, STOP_S = 20, 5
-
-
-class Failure(Exception):
-    """A run that was not possible, and why."""
+STOP_S = 5
 
 
 def free_ports(n):
@@ -34,12 +33,13 @@ def free_ports(n):
 
 
 class Server:
+    """`with Kind(packages, node) as s:` starts and stops it, with all its processes."""
     speaks = {}
     port_n = 1
 
-    def __init__(self, places, folder, cpu):
-        """places: folders and programs (see run); folder: its own, empty; cpu: None is any."""
-        self.places, self.folder, self.cpu = places, folder, cpu
+    def __init__(self, packages, node):
+        """packages: where those of Debian were unpacked; node: the program."""
+        self.packages, self.node = packages, node
         self.children = []  # (process, is it a part of the server?)
         self.ports = free_ports(self.port_n)
         self.address = f'127.0.0.1:{self.ports[0]}'
@@ -53,14 +53,24 @@ class Server:
         return self.path(name)
 
     def spawn(self, *command, counts=True, env=None):
-        def on_its_processor():
-            if counts and self.cpu is not None:
-                os.sched_setaffinity(0, {self.cpu})
         with open(self.path(f'log-{len(self.children)}'), 'wb') as log:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                                     start_new_session=True, preexec_fn=on_its_processor,
+                                     start_new_session=True, preexec_fn=harness.pinned(0 if counts else None),
                                      env={**os.environ, **(env or {})})
         self.children.append((child, counts))
+
+    def __enter__(self):
+        self.scratch = tempfile.TemporaryDirectory(prefix='holdfast-peers-')
+        self.folder = self.scratch.name
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def pids(self):
         return [str(child.pid) for child, counts in self.children if counts]
@@ -79,13 +89,13 @@ class Server:
         return text
 
     def wait_for(self, what, is_there):
-        end = time.monotonic() + START_S
+        end = time.monotonic() + harness.START_S
         while not is_there():
             for child, _ in self.children:
                 if child.poll() is not None:
                     raise Failure(f'{self.name} ended with {child.returncode}: {self.logs()}')
             if time.monotonic() > end:
-                raise Failure(f'{self.name}: no {what} within {START_S} s: {self.logs()}')
+                raise Failure(f'{self.name}: no {what} within {harness.START_S} s: {self.logs()}')
             time.sleep(0.02)
 
     def wait_for_ports(self, *ports):
@@ -95,12 +105,12 @@ class Server:
         for port in ports:
             self.wait_for(f'answer on port {port}', lambda port=port: answers(port))
 
-    def wait_for_status(self, status):
+    def wait_for_status(self, status, path='/is-it-there'):
         """All that takes part in an answer is there: a port may be open before its processes are."""
         def answers():
             try:
                 with socket.create_connection(('127.0.0.1', self.ports[0]), timeout=2) as s:
-                    s.sendall(b'GET /is-it-there HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n')
+                    s.sendall(f'GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n'.encode())
                     return s.recv(64).startswith(b'HTTP/1.1 %d ' % status)
             except OSError:
                 return False
@@ -129,6 +139,7 @@ class Server:
                 pass
             self.kill(child, signal.SIGKILL)  # whoever of its session is left
             child.wait()
+        self.scratch.cleanup()
 
     @staticmethod
     def kill(child, number):
@@ -146,7 +157,7 @@ class Floor(Server):
     options = ()
 
     def start(self):
-        self.spawn(self.places['floor'], '--listen', '127.0.0.1:0', '--port-file', self.path('port'), *self.options)
+        self.spawn(harness.FLOOR, '--listen', '127.0.0.1:0', '--port-file', self.path('port'), *self.options)
         self.wait_for_address(self.path('port'))
 
 
@@ -161,7 +172,7 @@ class Holdfast(Server):
 
     def start(self):
         os.mkdir(self.path('data'))
-        self.spawn(self.places['holdfastd'], '--server-listen', '127.0.0.1:0', '--server-port-file', self.path('port'),
+        self.spawn(harness.HOLDFASTD, '--server-listen', '127.0.0.1:0', '--server-port-file', self.path('port'),
                    '--server-data-dir', self.path('data'), '--server-workers', '1', '--server-log-sessions', 'no')
         self.wait_for_address(self.path('port'))
 
@@ -217,9 +228,9 @@ class Nchan(Server):
 
     def start(self):
         user = 'user root root;' if os.getuid() == 0 else ''
-        conf = self.write('nginx.conf', NGINX.format(root=self.places['packages'], folder=self.folder, user=user,
+        conf = self.write('nginx.conf', NGINX.format(root=self.packages, folder=self.folder, user=user,
                                                      port=self.ports[0]))
-        self.spawn(f'{self.places["packages"]}/usr/sbin/nginx', '-p', self.folder, '-c', conf, '-e',
+        self.spawn(f'{self.packages}/usr/sbin/nginx', '-p', self.folder, '-c', conf, '-e',
                    self.path('error.log'))
         self.wait_for_status(404)
 
@@ -243,7 +254,7 @@ class Nats(Server):
     }
 
     def start(self):
-        self.spawn(f'{self.places["packages"]}/usr/sbin/nats-server', '-c',
+        self.spawn(f'{self.packages}/usr/sbin/nats-server', '-c',
                    self.write('nats.conf', NATS.format(ports=self.ports)))
         self.wait_for_ports(*self.ports)
 
@@ -262,7 +273,7 @@ services=condure,pushpin-proxy,pushpin-handler
 http_port=127.0.0.1:{ports[0]}
 logdir={folder}
 log_level=1
-client_buffer_size=8192
+client_buffer_size=65536
 client_maxconn=50000
 condure_bin={root}/usr/bin/condure
 
@@ -315,22 +326,23 @@ class Pushpin(Server):
     name, label, port_n = 'pushpin', 'pushpin', 6
 
     def start(self):
-        root, folder = self.places['packages'], self.folder
+        root, folder = self.packages, self.folder
         self.write('routes', f'* 127.0.0.1:{self.ports[5]},over_http\n')
-        self.spawn(self.places['node'], f'{HERE}/grip.js', str(self.ports[5]), counts=False)
+        self.spawn(self.node, f'{HERE}/grip.js', str(self.ports[5]), counts=False)
         self.wait_for_ports(self.ports[5])
-        self.spawn(f'{root}/usr/bin/zurl', f'--config={self.write("zurl.conf", ZURL.format(folder=folder))}')
+        self.spawn(f'{root}/usr/bin/zurl', '--loglevel=0', f'--config={self.write("zurl.conf", ZURL.format(folder=folder))}')
         conf = self.write('pushpin.conf', PUSHPIN.format(root=root, folder=folder, ports=self.ports))
         self.spawn(f'{root}/usr/bin/pushpin', f'--config={conf}', '--merge-output',
                    env={'PATH': f'{root}/usr/bin:{os.environ["PATH"]}'})
         self.wait_for_ports(self.ports[0], self.ports[1])
-        self.wait_for_status(404)
+        self.wait_for_status(200, '/sse')  # through the handler, which holds it
 
     speaks = {'ws': [], 'sse': []}
 
     def load_options(self, way):
+        # a subscription takes another way than the first words to the subscriber, which may be there before it: --settle
         formats = {'ws': r'"ws-message":{"content":"%p"}', 'sse': r'"http-stream":{"content":"data: %p\\n\\n"}'}
-        return ['--server', self.address, '--subscribe-path', f'/{way}', '--ready', 'ready', '--payload', 'text',
+        return ['--server', self.address, '--subscribe-path', f'/{way}', '--ready', 'ready', '--settle', '1', '--payload', 'text',
                 '--publish-server', f'127.0.0.1:{self.ports[1]}', '--publish-path', '/publish/',
                 '--content-type', 'application/json',
                 '--publish-text', r'{"items":[{"channel":"%c","formats":{' + formats[way] + '}}]}']
@@ -340,7 +352,7 @@ class Script(Server):
     script = None
 
     def start(self):
-        self.spawn(self.places['node'], f'{HERE}/{self.script}', str(self.ports[0]), env={'NODE_ENV': 'production'})
+        self.spawn(self.node, f'{HERE}/{self.script}', str(self.ports[0]), env={'NODE_ENV': 'production'})
         self.wait_for_ports(self.ports[0])
 
 
