@@ -63,6 +63,9 @@ static const char *const sql_texts[SQL_COUNT] = {
 		" ORDER BY seq LIMIT ?4",
 	[SQL_MESSAGE_BY_SEQ] = "SELECT channel, prev, ts, kind, type, payload, expires FROM "
 			       "message WHERE seq = ?1",
+	[SQL_MESSAGES_OF_CHANNEL] =
+		"SELECT channel, prev, ts, kind, type, payload, expires, seq FROM message"
+		" WHERE channel = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
 	[SQL_MESSAGES_LAST] = "SELECT min(seq), count(*) FROM (SELECT seq FROM message"
 			      " WHERE channel = ?1 AND seq <= ?2 AND kind >= 0"
 			      " AND (expires IS NULL OR expires > ?4) ORDER BY seq DESC LIMIT ?3)",

@@ -8,6 +8,8 @@
  * touching a message. A heap tells which cursor stands on the smallest seq, and that message is
  * fetched by its key. k + N short steps in all, nothing sorted, no payload read that is not given.
  *
+ * A single channel is read by one statement, which does the same inside SQLite.
+ *
  * Not a statement per channel, kept open and stepped: SQLite walks over all open cursors whenever
  * it opens or closes one, which makes a thousand channels cost a million steps.
  *
@@ -132,9 +134,10 @@ static int cursor_step(struct store_reader *r, struct sql_cursor *cur, uint64_t 
 	return 1;
 }
 
-/* Answer the range's questions, and put its cursor on the heap when it has rows ≤ upto. */
-static int range_start(struct store_reader *r, struct store_range *range, uint64_t upto,
-		       struct sql_cursor *cur)
+/* Answer the range's questions. Return 1 when it may have rows ≤ upto, and the cursor knows its
+ * channel; 0 or negative errno. */
+static int range_answer(struct store_reader *r, struct store_range *range, uint64_t upto,
+			struct sql_cursor *cur)
 {
 	struct channel_state row;
 	int rc = load_channel(r, range->channel, &row);
@@ -150,7 +153,17 @@ static int range_start(struct store_reader *r, struct store_range *range, uint64
 		return rc;
 	cur->channel = range->channel;
 	cur->id = row.id;
-	rc = cursor_fill(r, cur, range->after, upto);
+	return 1;
+}
+
+/* The same, and put its cursor on the heap when it has rows ≤ upto. */
+static int range_start(struct store_reader *r, struct store_range *range, uint64_t upto,
+		       struct sql_cursor *cur)
+{
+	int rc = range_answer(r, range, upto, cur);
+
+	if (rc > 0)
+		rc = cursor_fill(r, cur, range->after, upto);
 	if (rc > 0)
 		merge_push(&r->merge, &cur->at);
 	return rc < 0 ? rc : 0;
@@ -252,6 +265,45 @@ static int read_rows(struct store_reader *r, struct store_read *q, store_row_fn 
 	return 0;
 }
 
+/* All rows of one channel: one statement walks the index and fetches, where a merge asks for each
+ * seq by itself. */
+static int read_channel(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
+{
+	struct sql_cursor *cur = &r->cursors[0];
+	int rc = range_answer(r, &q->ranges[0], q->upto, cur), error = 0;
+	size_t n = 0, bytes = 0;
+
+	q->reached = q->upto;
+	if (rc <= 0)
+		return rc;
+	sqlite3_stmt *stmt = connection_stmt(&r->c, SQL_MESSAGES_OF_CHANNEL);
+	if (stmt == NULL)
+		return connection_error(&r->c);
+	sqlite3_bind_int64(stmt, 1, cur->id);
+	sqlite3_bind_int64(stmt, 2, (sqlite3_int64)q->ranges[0].after);
+	sqlite3_bind_int64(stmt, 3, (sqlite3_int64)q->upto);
+	sqlite3_bind_int64(stmt, 4, (sqlite3_int64)q->row_max + 1);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct message *m = NULL;
+
+		cur->at.seq = (uint64_t)sqlite3_column_int64(stmt, 7);
+		if (n == q->row_max || (n > 0 && bytes >= q->byte_max)) {
+			q->reached = cur->at.seq - 1;
+			break;
+		}
+		error = make_message(cur, stmt, &m);
+		if (error != 0)
+			break;
+		bytes += m->payload_n;
+		row(arg, m);
+		n++;
+	}
+	if (error == 0 && rc != SQLITE_ROW && rc != SQLITE_DONE)
+		error = connection_error(&r->c);
+	sqlite3_reset(stmt);
+	return error;
+}
+
 static int read_page(struct store_reader *r, struct store_read *q, store_row_fn *row, void *arg)
 {
 	bool has_prefix = false;
@@ -261,7 +313,9 @@ static int read_page(struct store_reader *r, struct store_read *q, store_row_fn 
 		has_prefix |= q->ranges[i].is_prefix;
 	if (rc == 0 && has_prefix)
 		rc = prefixes_start(r, q);
-	if (rc == 0) {
+	if (rc == 0 && q->range_n == 1 && !has_prefix) {
+		rc = read_channel(r, q, row, arg);
+	} else if (rc == 0) {
 		for (size_t i = 0; i < q->range_n && rc == 0; i++)
 			if (!q->ranges[i].is_prefix)
 				rc = range_start(r, &q->ranges[i], q->upto, &r->cursors[i]);
