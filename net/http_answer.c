@@ -26,6 +26,7 @@
 	"Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, " \
 	"Last-Event-ID"
 #define PREFLIGHT_SECONDS "86400"
+#define HEAD_USUAL        512 /* one allocation, and not one for each time it doubles */
 
 static const struct {
 	int status;
@@ -177,6 +178,7 @@ static void add_head(struct buf *out, const struct http_exchange *x, int status,
 		     const char *extra_headers, size_t body_n, bool is_gzip)
 {
 	const char *connection = NULL;
+	buf_reserve(out, HEAD_USUAL);
 	if (http_closes_after(x))
 		connection = "close";
 	else if (x->req.minor == 0)

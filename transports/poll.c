@@ -275,6 +275,7 @@ static void reply_make(struct reply *r, const struct poll *p, uint64_t cursor)
 	struct buf b = {0};
 
 	*r = (struct reply){xcalloc(p->item_n * 2 + 3, sizeof(struct frame *)), 0, 0};
+	buf_reserve(&b, 128);
 	buf_add_str(&b, "{\"cursor\":");
 	json_add_id(&b, &p->session.gateway->hub->epoch, cursor);
 	buf_add_str(&b, ",\"messages\":[");
