@@ -13,6 +13,6 @@
 extern const struct transport_ops *const admin_registry[];
 
 extern const struct transport_ops health_transport, ready_transport, metrics_transport,
-	demo_transport, admin_transport;
+	demo_transport, client_transport, admin_transport;
 
 #endif

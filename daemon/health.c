@@ -4,8 +4,13 @@
 #include "daemon/worker.h"
 
 const struct transport_ops *const admin_registry[] = {
-	&health_transport, &ready_transport, &metrics_transport,
-	&demo_transport,   &admin_transport, NULL,
+	&health_transport,
+	&ready_transport,
+	&metrics_transport,
+	&demo_transport,
+	&client_transport,
+	&admin_transport,
+	NULL,
 };
 
 static void health_open(struct gateway *g, struct http_exchange *x)

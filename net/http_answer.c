@@ -127,7 +127,7 @@ static void add_cors(struct buf *out, const struct http_config *cfg, const struc
 	if (allowed.p)
 		buf_addf(out,
 			 "Access-Control-Allow-Origin: %.*s\r\n"
-			 "Access-Control-Expose-Headers: ETag\r\n",
+			 "Access-Control-Expose-Headers: ETag, Retry-After\r\n",
 			 SLICE_ARG(allowed));
 	if (strcmp(cfg->cors_origins, "*") != 0)
 		buf_add_str(out, "Vary: Origin\r\n"); /* whatever the answer was this time */

@@ -19,12 +19,17 @@
 #include "transports/session.h"
 #include "transports/transport.h"
 
+/* So long after the stream began the client that asked for it gets an event: what waits on the way
+ * for more bytes, or for the end, is told by its absence. */
+#define PROBE_MS 100
+
 struct sse {
 	struct session session;
 	struct loop_timer heartbeat;
 	uint64_t active_ms; /* when something was last sent */
 	bool is_plain;      /* HTTP/1.0: no chunks */
 	bool is_admin;
+	bool wants_probe; /* … whose time has not come yet */
 };
 
 /* Until the stream begins. */
@@ -32,6 +37,7 @@ struct sse_start {
 	struct gateway *gateway;
 	struct subscribe_params params;
 	struct visit visit;
+	bool wants_probe;
 };
 
 static struct sse *sse_of(struct subscriber *sub)
@@ -214,10 +220,11 @@ static void on_heartbeat(struct loop_timer *t)
 	uint64_t idle_ms = loop_now_ms(g->loop) - s->active_ms;
 	struct buf b = {0};
 
-	if (idle_ms < g->config->heartbeat_ms) {
+	if (idle_ms < g->config->heartbeat_ms && !s->wants_probe) {
 		loop_timer_set(g->loop, t, g->config->heartbeat_ms - idle_ms);
 		return;
 	}
+	s->wants_probe = false;
 	/* The comment is for proxies, the event for browser code, which can not see comments. */
 	buf_addf(&b,
 		 ": heartbeat\nevent: heartbeat\ndata: {\"type\":\"heartbeat\",\"ts\":%lld}\n\n",
@@ -281,7 +288,10 @@ static void begin_stream(struct sse *s, struct sse_start *st)
 	struct gateway *g = st->gateway;
 	struct fault fault;
 
-	if (g->config->heartbeat_ms)
+	s->wants_probe = st->wants_probe;
+	if (s->wants_probe)
+		loop_timer_set(g->loop, &s->heartbeat, PROBE_MS);
+	else if (g->config->heartbeat_ms)
 		loop_timer_set(g->loop, &s->heartbeat, g->config->heartbeat_ms);
 	/* Checked before; only the options may have changed since. */
 	if (session_subscribe(&s->session, &st->params, s->is_admin,
@@ -330,7 +340,9 @@ static void sse_open(struct gateway *g, struct http_exchange *x)
 	struct fault fault;
 
 	st->gateway = g;
-	int rc = subscribe_params_parse(r, g->config, true, &st->params, &fault);
+	int rc = param_bool(r, "probe", &st->wants_probe, &fault);
+	if (rc == 0)
+		rc = subscribe_params_parse(r, g->config, true, &st->params, &fault);
 	if (rc == 0 && st->params.channel_n == 0)
 		rc = fault_set(&fault, FAULT_NO_CHANNEL,
 			       "name at least one channel: ?channel=NAME");

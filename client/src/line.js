@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+// line: the connection of a set of subscriptions, through all its links. All plain subscriptions of a client share one;
+// those of a durable subscriber have one under its name, because the broker waits there for acknowledgements.
+//
+// The broker's log is totally ordered, so one id resumes all channels: the link's `mark`, the last id seen on it. A new
+// subscription first finds its place by a plain poll (subscription.js) and joins when it is near the present. A link is
+// replaced by one that begins at the mark while the old one still runs; what both bring is dropped by id.
+//
+//   idle ─ a subscription ─▶ find places ─▶ connect (choice.js) ─▶ connected ─ the link ends ─▶ pause (backoff, hints) ─▶ …
+
+import { ConnectionError, RefusedError, closedError } from './errors.js';
+import { beginOf, earlier, sameEpoch } from './ids.js';
+import { fromWire } from './message.js';
+import { PollLink } from './transports/poll.js';
+import { SseLink } from './transports/sse.js';
+import { WebSocketLink } from './transports/websocket.js';
+import { Backoff, Pause } from './wait.js';
+
+const STABLE_MS = 5000;  // a link that lived so long was good: the next failure is a new one
+const REOPEN_MS = 20;    // changes of channels that come together are one
+const SETTLE_MS = 500;   // a replaced link may still bring what is ephemeral
+const UPGRADE_MAX_MS = 3600000;
+
+const LINKS = {
+  websocket: (line, want) => new WebSocketLink(line, want),
+  sse: (line, want) => new SseLink(line, want),
+  longpoll: (line, want) => new PollLink(line, want, 'longpoll'),
+  shortpoll: (line, want) => new PollLink(line, want, 'shortpoll'),
+};
+
+export class Line {
+  constructor(client, subscriber) {
+    Object.assign(this, { client, subscriber });
+    this.subs = new Set();
+    this.links = new Set(); // all that are open; more than one while they overlap
+    this.backoff = new Backoff(client.options.backoff);
+    this.pause = new Pause();
+    this.latePause = new Pause();
+  }
+
+  // --- subscriptions ---
+
+  add(sub) {
+    this.subs.add(sub);
+    if (!this.running) this.run().catch((err) => this.client.failed(err));
+    else if (this.link) this.admit();
+    else this.pause.wake();
+  }
+
+  remove(sub) {
+    if (!this.subs.delete(sub)) return;
+    if (!this.subs.size) {
+      this.pause.wake();
+      this.link?.close();
+    } else if (this.link && ![...this.subs].some((s) => s.channel === sub.channel)) {
+      const { link } = this;
+      link.channels.delete(sub.channel);
+      if (link.leave) link.leave(sub.channel);
+      else this.reopenSoon();
+    }
+  }
+
+  in(channel) { return [...this.subs].filter((s) => s.channel === channel); }
+  placed() { return [...this.subs].filter((s) => !s.fresh); }
+  channels() { return [...new Set(this.placed().map((s) => s.channel))]; }
+
+  // From where a new link has to begin: undefined is the position that the broker keeps.
+  since() {
+    const heads = this.placed().filter((s) => !s.joined).map((s) => s.head);
+    if (this.subscriber) return this.joinedOnce || heads.includes(undefined) ? undefined : heads.reduce(earlier, undefined);
+    return heads.reduce(earlier, this.link?.mark ?? this.mark);
+  }
+
+  // Find the places of new subscriptions; throws when nobody answers. Refused ones fail alone.
+  place() {
+    this.placing ??= (async () => {
+      for (let fresh; (fresh = [...this.subs].filter((s) => s.fresh)).length;) await this.placeThese(fresh);
+    })().finally(() => { this.placing = null; });
+    return this.placing;
+  }
+
+  async placeThese(fresh) {
+    const now = fresh.filter((s) => !s.start);
+    if (this.subscriber) now.forEach((s) => s.begin());
+    else if (now.length) await this.placeNow(now);
+    // One first: the others then come with its session.
+    const [first, ...others] = fresh.filter((s) => s.start);
+    if (first) await this.placeAt(first);
+    await Promise.all(others.map((s) => this.placeAt(s)));
+  }
+
+  async placeNow(subs) {
+    try {
+      const { cursor } = await this.client.poll([...new Set(subs.map((s) => s.channel))], {});
+      subs.forEach((s) => s.begin(cursor));
+    } catch (err) {
+      if (err.retryable || this.client.closed) throw err;
+      if (subs.length === 1) subs[0].fail(err);
+      else for (const s of subs) await this.placeNow([s]); // one of them is refused: which?
+    }
+  }
+
+  async placeAt(sub) {
+    try {
+      await sub.catchUp();
+    } catch (err) {
+      if (err.retryable || this.client.closed) throw err;
+      sub.fail(err);
+    }
+  }
+
+  // New subscriptions while connected.
+  async admit() {
+    if (this.admitting) return;
+    this.admitting = true;
+    const backoff = new Backoff(this.client.options.backoff);
+    while (this.link && [...this.subs].some((s) => s.fresh)) {
+      try {
+        await this.place();
+      } catch (err) {
+        if (this.client.closed) break;
+        this.client.failed(err);
+        await this.latePause.for(backoff.next(err.retryAfter));
+      }
+    }
+    this.admitting = false;
+    if (this.link) this.join();
+  }
+
+  // Bring the link to carry all that have a place.
+  async join() {
+    const { link } = this;
+    const missing = this.placed().filter((s) => !s.joined);
+    if (!missing.length) return;
+    const channels = [...new Set(missing.map((s) => s.channel))].filter((c) => !link.channels.has(c));
+    if (channels.length && !link.join) {
+      this.reopenSoon();
+      return;
+    }
+    const since = this.subscriber ? missing.map((s) => s.head).reduce((a, b) => a && b && earlier(a, b)) : missing.map((s) => s.head).reduce(earlier, undefined);
+    try {
+      if (channels.length) {
+        if (link.name !== 'websocket') link.mark = earlier(link.mark, since);
+        await link.join(channels, since);
+        link.mark = earlier(link.mark, since);
+        channels.forEach((c) => link.channels.add(c));
+      }
+      this.joined(missing);
+    } catch (err) {
+      link.fail(err); // the next round tells who is refused
+    }
+  }
+
+  joined(subs) {
+    for (const s of subs) {
+      if (s.closed) continue;
+      s.joined = true;
+      this.client.attend(s);
+    }
+  }
+
+  // --- links ---
+
+  open(name) {
+    const link = LINKS[name](this, { channels: this.channels(), since: this.since() });
+    this.links.add(link);
+    link.ended.then(() => this.links.delete(link));
+    return link.trusted;
+  }
+
+  adopt(link, reason, began) {
+    const { client, link: old } = this;
+    const before = this.placed().filter((s) => link.channels.has(s.channel));
+    this.mark = undefined;
+    this.link = link;
+    this.joinedOnce = true;
+    this.joined(before);
+    if (old) setTimeout(() => old.close(), SETTLE_MS);
+    client.choice.worked(link.name);
+    this.retry = undefined;
+    client.trusted(this, link.name, reason, Date.now() - began);
+    this.planUpgrade();
+    this.admit();
+  }
+
+  // Try what is offered, one after the other.
+  async connect() {
+    const began = Date.now();
+    const reason = this.joinedOnce ? 'reconnected' : 'connected';
+    let last = new ConnectionError('no_transport', 'none of the wanted transports is on offer here');
+    const tried = [];
+    for (const name of this.client.choice.order()) {
+      try {
+        const link = await this.open(name);
+        if (!this.subs.size) return link.close();
+        this.adopt(link, tried.length ? 'fallback' : reason, began);
+        return undefined;
+      } catch (err) {
+        if (this.client.closed || !this.subs.size) throw closedError();
+        tried.push(`${name}: ${err.message}`);
+        last = err;
+      }
+    }
+    throw Object.assign(new ConnectionError(last.code, `no transport works (${tried.join('; ') || last.message})`, { cause: last, retryAfter: last.retryAfter }), { refused: last instanceof RefusedError && !last.retryable });
+  }
+
+  // A link with the channels of now takes over.
+  async swap(name, reason) {
+    const began = Date.now();
+    const { link } = this;
+    const next = await this.open(name);
+    if (this.link !== link || link.over) return next.close();
+    this.adopt(next, reason, began);
+    return undefined;
+  }
+
+  reopenSoon() {
+    if (this.reopening) return;
+    this.reopening = setTimeout(async () => {
+      const { link } = this;
+      try {
+        if (link && !link.over) await this.swap(link.name, 'channels');
+      } catch (err) {
+        link.fail(err);
+      } finally {
+        this.reopening = null;
+        if (this.link && this.placed().some((s) => !s.joined)) this.join();
+      }
+    }, REOPEN_MS);
+  }
+
+  planUpgrade() {
+    clearTimeout(this.upgrading);
+    const { client, link } = this;
+    if (!client.choice.better(link.name).length) {
+      this.upgradeMs = undefined;
+      return;
+    }
+    this.upgradeMs = this.upgradeMs ? Math.min(this.upgradeMs * 2, UPGRADE_MAX_MS) : client.options.upgradeAfter;
+    this.upgrading = setTimeout(async () => {
+      for (const name of client.choice.better(link.name)) {
+        try {
+          if (this.link === link && !link.over) return await this.swap(name, 'upgrade');
+        } catch { /* it is tried again */ }
+      }
+      if (this.link === link && !link.over) this.planUpgrade();
+      return undefined;
+    }, this.upgradeMs);
+  }
+
+  // --- what links bring ---
+
+  message(link, w) {
+    if (w.id) link.mark = w.id;
+    else if (!this.isNew(link, w)) return;
+    const m = fromWire(w);
+    for (const s of this.in(w.channel)) s.take(m);
+  }
+
+  gap(link, g) {
+    const now = g.to ?? g.oldest ?? this.client.top;
+    if (now && (!link.mark || !sameEpoch(link.mark, now))) link.mark = g.to ?? beginOf(now);
+    for (const s of this.in(g.channel)) s.gap(g);
+  }
+
+  presence(w) {
+    for (const s of this.in(w.channel)) if (s.options.presence) this.client.attendance.event(s, w);
+  }
+
+  // What has no id comes from every link that is open, and counts once: the n-th of its kind on one link is the n-th on another.
+  isNew(link, w) {
+    if (this.links.size < 2) {
+      this.given = null;
+      return true;
+    }
+    const key = JSON.stringify([w.channel, w.ts, w.data]);
+    if (!this.given) this.given = new Map();
+    if (link.counts?.of !== this.given) link.counts = Object.assign(new Map(), { of: this.given });
+    const n = (link.counts.get(key) ?? 0) + 1;
+    link.counts.set(key, n);
+    if (n <= (this.given.get(key) ?? 0)) return false;
+    this.given.set(key, n);
+    return true;
+  }
+
+  // --- life ---
+
+  async run() {
+    this.running = true;
+    const { client } = this;
+    while (this.subs.size && !client.closed) {
+      let end = {};
+      try {
+        client.setState(this, 'connecting');
+        await Promise.all([client.learn(), this.place()]);
+        if (!this.subs.size) break;
+        await this.connect();
+        end = await this.watched();
+      } catch (err) {
+        end = { error: err };
+        client.forget();
+        if (err.refused) await this.findRefused();
+      }
+      if (!this.subs.size || client.closed) break;
+      if (end.final) {
+        for (const s of [...this.subs]) s.fail(end.error);
+        break;
+      }
+      client.failed(end.error);
+      await this.rest(end);
+    }
+    this.running = false;
+    this.mark = undefined;
+    client.setState(this, null);
+    if (this.subs.size && !client.closed) this.add([...this.subs][0]);
+  }
+
+  // Until the link, or the last of those that took its place, has ended.
+  async watched() {
+    for (;;) {
+      const { link } = this;
+      const end = await link.ended;
+      if (this.link !== link) continue;
+      clearTimeout(this.upgrading);
+      this.latePause.wake();
+      this.mark = link.mark;
+      this.link = null;
+      const lived = Date.now() - link.proven;
+      if (lived > STABLE_MS) {
+        this.backoff.reset();
+        this.shortLived = 0;
+      } else if (end.delay === undefined && (this.shortLived = (this.shortLived ?? 0) + 1) > 2) {
+        this.client.choice.avoid(link.name, this.client.options.upgradeAfter);
+      }
+      return end;
+    }
+  }
+
+  async rest({ error, delay }) {
+    const { client } = this;
+    const ms = delay ?? this.backoff.next(Math.max(error?.retryAfter ?? 0, error?.code === 'closed' && this.retry ? Math.min(this.retry, 1000) : 0));
+    client.setState(this, 'waiting', { retryIn: Math.round(ms), reason: error?.code });
+    await this.pause.for(ms);
+  }
+
+  // All transports were refused: is one of the channels?
+  async findRefused() {
+    for (const channel of this.channels()) {
+      try {
+        await this.client.poll([channel], this.subscriber ? { subscriber: this.subscriber } : {});
+      } catch (err) {
+        if (!err.retryable && err instanceof RefusedError) this.in(channel).forEach((s) => s.fail(err));
+      }
+    }
+  }
+
+  // The network is back, or the page is seen again: do not wait, and see whether the link is alive.
+  hurry() {
+    this.pause.wake();
+    this.latePause.wake();
+    for (const s of this.subs) s.pause.wake();
+    this.link?.verify();
+  }
+
+  close() {
+    clearTimeout(this.reopening);
+    for (const link of [...this.links]) link.close();
+    for (const s of [...this.subs]) s.close();
+    this.pause.wake();
+    this.latePause.wake();
+  }
+}

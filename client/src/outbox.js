@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// outbox: publishes in the order in which they were made, each stored once, however often it has to be sent.
+//
+// One request is under way at a time (a flight). It carries all that waits, as one transaction: the slower the network, the
+// larger the batch. It has the number of our producer, so that the broker knows it when it comes again, and answers with
+// the receipts of the first time. What has a key, a ttl or an expected head flies alone. Refused flights are taken apart:
+// only who is refused hears of it. The number of a refused flight is not used up.
+
+import { AbortError, ConnectionError, HoldfastError, OutboxFullError, closedError } from './errors.js';
+import { random } from './ids.js';
+import { toBody, toWire } from './message.js';
+import { Backoff, Pause, check, deferred, onAbort } from './wait.js';
+
+const FLIGHT_MESSAGES = 200;
+const FLIGHT_BYTES = 256 * 1024;
+
+export class MemoryStore {
+  async open() { return { producer: random(), next: 1, entries: [] }; }
+  async add() {}
+  async save() {}
+}
+
+const alone = ({ terms, single }) => single || Object.keys(terms).length > 0;
+
+export class Outbox {
+  constructor(client, store) {
+    Object.assign(this, { client, store, queue: [], flight: null });
+    this.pause = new Pause();
+    this.backoff = new Backoff(client.options.backoff);
+    this.chain = this.opened = store.open((entries) => this.found(entries), (n, result) => this.settled(n, result)).then((state) => {
+      Object.assign(this, { producer: state.producer, next: state.next });
+      this.found(state.entries, state.flight);
+    });
+    this.opened.catch((err) => client.failed(err));
+  }
+
+  get size() { return this.queue.length + (this.adding ?? 0); }
+
+  // Entries that were there before us, or that another tab made.
+  found(entries, flight) {
+    for (const e of entries) if (!this.queue.some((q) => q.n === e.n)) this.queue.push(e);
+    if (flight) this.flight = { ...flight, entries: this.queue.slice(0, flight.count) };
+    this.pump();
+  }
+
+  publish(channel, data, { signal, type, ephemeral, key, ttl, expect } = {}) {
+    try { check(signal); } catch (err) { return Promise.reject(err); }
+    if (this.closed) return Promise.reject(closedError());
+    if (ephemeral) return this.client.sendNow(channel, data, type, signal);
+    if (this.size >= this.client.options.maxOutbox) {
+      return Promise.reject(new OutboxFullError('outbox_full', `${this.size} publishes wait already (maxOutbox)`));
+    }
+    const terms = Object.fromEntries(Object.entries({ key, ttl, expect }).filter(([, v]) => v !== undefined));
+    const entry = { channel, terms, at: Date.now(), ...deferred() };
+    const wire = toWire(data, type); // now: what the caller changes later is not meant
+    wire.catch(() => {});
+    this.adding = (this.adding ?? 0) + 1;
+    this.chain = this.chain.catch(() => {}).then(() => this.add(entry, wire, signal)).catch((err) => entry.reject(err))
+      .finally(() => { this.adding--; });
+    return entry.promise;
+  }
+
+  async add(entry, wire, signal) {
+    await this.opened;
+    entry.wire = await wire;
+    entry.bytes = JSON.stringify(entry.wire).length + entry.channel.length;
+    check(signal);
+    if (this.closed) throw closedError();
+    const { channel, terms, at } = entry;
+    entry.n = await this.store.add({ channel, terms, at, wire: entry.wire, bytes: entry.bytes }) ?? ++this.count;
+    this.queue.push(entry);
+    entry.promise.catch(() => {}).finally(onAbort(signal, () => this.abort(entry, signal.reason)));
+    this.pump();
+  }
+
+  count = 0;
+
+  // What is under way can not be called back, only its receipt is not waited for.
+  abort(entry, reason) {
+    entry.reject(new AbortError(reason));
+    if (!this.flight?.entries.includes(entry)) this.drop([entry]);
+  }
+
+  async drop(entries, receipts, error) {
+    this.queue = this.queue.filter((e) => !entries.includes(e));
+    await this.store.save({ done: entries.map((e) => e.n), next: this.next, receipts, error: error && { code: error.code, message: error.message, status: error.status } });
+  }
+
+  // Another tab sent it.
+  settled(n, { receipt, error }) {
+    const entry = this.queue.find((e) => e.n === n);
+    if (!entry) return;
+    this.queue = this.queue.filter((e) => e !== entry);
+    if (error) entry.reject?.(new HoldfastError(error.code, error.message, error));
+    else entry.resolve?.(receipt);
+  }
+
+  async pump() {
+    if (this.pumping || this.closed || !this.queue.length || this.store.waits?.()) return;
+    this.pumping = true;
+    try {
+      while (this.queue.length && !this.closed) await this.fly();
+    } catch (err) {
+      this.client.failed(err);
+    }
+    this.pumping = false;
+  }
+
+  // The next flight. What it comprises is kept before it is sent: after a reload the very same is sent again.
+  async take() {
+    const entries = [this.queue[0]];
+    let { bytes } = this.queue[0];
+    for (const e of this.queue.slice(1, FLIGHT_MESSAGES)) {
+      if (alone(entries[0]) || alone(e) || (bytes += e.bytes) > FLIGHT_BYTES) break;
+      entries.push(e);
+    }
+    this.flight = { entries, seq: this.next };
+    await this.store.save({ next: this.next, flight: { seq: this.next, count: entries.length, sent: Date.now() } });
+    return this.flight;
+  }
+
+  async fly() {
+    const flight = this.flight ?? await this.take();
+    const window = (this.client.info?.limits.key_window ?? Infinity) * 1000;
+    let receipts;
+    if (flight.sent && Date.now() - flight.sent > window) {
+      await this.give(flight, new ConnectionError('outcome_unknown', 'sent, never answered, and too long ago for the broker to know it again'), true);
+      return;
+    }
+    flight.sent ??= Date.now();
+    try {
+      receipts = await this.send(flight);
+    } catch (err) {
+      if (this.closed) return;
+      await this.failed(flight, err);
+      return;
+    }
+    this.backoff.reset();
+    this.flight = null;
+    if (!flight.entries[0].terms.key) this.next = flight.seq + 1;
+    await this.drop(flight.entries, receipts);
+    flight.entries.forEach((e, i) => e.resolve?.(receipts[i]));
+  }
+
+  async failed(flight, err) {
+    if (err.code === 'producer_gap' && err.detail?.expected) { // the broker forgot a part of what it had confirmed
+      this.next = err.detail.expected;
+      this.flight = null;
+    } else if (err.retryable) {
+      await this.pause.for(this.backoff.next(err.retryAfter));
+    } else if (flight.entries.length > 1) {
+      flight.entries.forEach((e) => { e.single = true; });
+      this.flight = null;
+    } else {
+      await this.give(flight, err);
+    }
+  }
+
+  // These will not be sent any more.
+  async give(flight, err, used) {
+    this.flight = null;
+    if (used) this.next = flight.seq + 1;
+    await this.drop(flight.entries, undefined, err);
+    for (const e of flight.entries) {
+      if (e.reject) e.reject(err);
+      else this.client.failed(err); // whoever asked for it is gone with its page
+    }
+  }
+
+  // Over the socket if there is one, else by POST: the broker does not care, nor does the number.
+  async send({ entries, seq }) {
+    const [{ channel, terms, wire }] = entries;
+    const { client } = this;
+    const one = entries.length === 1;
+    const producer = terms.key ? {} : { producer: this.producer, producer_seq: seq };
+    const messages = entries.map((e) => ({ channel: e.channel, ...e.wire }));
+    let reply = await client.askLink({ type: 'publish', ...(one ? messages[0] : { messages }), ...terms, ...producer });
+    if (!reply) {
+      const [body, type] = one ? toBody(wire) : [JSON.stringify(messages), 'application/json'];
+      const query = one ? [['channel', channel], ['ttl', terms.ttl], ['expect', terms.expect]] : [['batch', 'messages']];
+      const headers = { 'Content-Type': type, ...(terms.key ? { 'Idempotency-Key': terms.key } : { 'Producer-Id': this.producer, 'Producer-Seq': String(seq) }) };
+      reply = await client.http.call('/v1/publish', { method: 'POST', query, headers, body });
+    }
+    const ids = reply.ids ?? [reply.id];
+    return entries.map((e, i) => ({ id: ids[i] ?? undefined, channel: e.channel, duplicate: reply.duplicate, durability: reply.durability }));
+  }
+
+  hurry() {
+    this.pause.wake();
+    this.pump();
+  }
+
+  close() {
+    this.closed = true;
+    this.pause.wake();
+    for (const e of this.queue) e.reject?.(closedError());
+    this.store.close?.();
+  }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// subscription: one subscriber's place in its channel, whatever carries the messages.
+//
+// `head` is the id up to which everything was handed over. A message is taken when it is later than head (else it is a
+// repetition, as overlapping connections give them) and its prev is not (else something between is missing). Who is
+// `behind` asks for pages after head by plain polls until it has what it saw passing by: so it starts from a place in
+// the past, mends a hole, and comes back when its reader was too slow. Until then what the line brings is only noted (`want`).
+//
+//   fresh ─ begins at a cursor, or catches up ─▶ in step ⇄ behind        any ─▶ closed
+
+import { AbortError, HoldfastError, closedError } from './errors.js';
+import { beginOf, isLater, sameEpoch } from './ids.js';
+import { fromWire, inOrder } from './message.js';
+import { Backoff, Pause, deferred, guarded, onAbort } from './wait.js';
+
+const store = () => {
+  try { return globalThis.sessionStorage; } catch { return undefined; } // forbidden to this page
+};
+
+export class Subscription {
+  constructor(client, line, channel, options, onMessage) {
+    Object.assign(this, { client, line, channel, options, onMessage });
+    this.fresh = true;
+    this.start = options.since === undefined && options.last === undefined ? null : { since: options.since, last: options.last };
+    this.began = deferred();
+    this.pause = new Pause();
+    this.position = deferred();
+    if (options.persist) this.remembered(options.persist);
+    this.unabort = onAbort(options.signal, () => this.close(new AbortError(options.signal.reason)));
+  }
+
+  get ready() { return this.began.promise; }
+  get cursor() { return this.head; }
+
+  // A place that the application names (other than "all") is where its page stands, so it wins.
+  remembered(name) {
+    this.key = `holdfast:${name === true ? `${this.client.http.base} ${this.channel} ${this.options.subscriber ?? ''}` : name}`;
+    const { since } = this.options;
+    const kept = !since || since === '0' ? store()?.getItem(this.key) : null;
+    if (kept) this.start = { since: kept };
+  }
+
+  moveTo(id) {
+    if (!id || id === this.head) return;
+    this.head = id;
+    if (!this.key) return;
+    try { store()?.setItem(this.key, id); } catch { /* full, or forbidden: then only this page knows */ }
+  }
+
+  // Everything up to cursor is not for us: we begin here.
+  begin(cursor) {
+    if (cursor) this.moveTo(cursor);
+    if (!this.fresh || this.closed) return;
+    this.fresh = false;
+    this.start = null;
+    this.began.resolve();
+  }
+
+  // A message of the line. False: it was not taken now.
+  take(m) {
+    if (this.closed) return;
+    const away = this.fresh || this.behind || this.full || this.lagging;
+    if (!m.id) {
+      if (!away) this.hand(m);
+    } else if (away) {
+      this.lagging ||= this.full;
+      if (!m.redelivered) this.note(m.id);
+    } else if (m.redelivered) {
+      this.hand(m); // asked for by not acknowledging it
+    } else if (this.accept(m) === false) {
+      this.note(m.id);
+      this.catchUp().catch((err) => this.client.failed(err));
+    }
+  }
+
+  note(id) { this.want = this.want && sameEpoch(this.want, id) && isLater(this.want, id) ? this.want : id; }
+
+  // False: something before it is missing.
+  accept(m) {
+    if (this.head && !isLater(m.id, this.head)) {
+      if (sameEpoch(m.id, this.head)) return true;
+      return false; // another log, and nobody told of it
+    }
+    if (this.head && m.prev && isLater(m.prev, this.head)) return false;
+    this.moveTo(m.id);
+    this.hand(m);
+    return true;
+  }
+
+  hand(m) {
+    if (this.sink) this.sink(m);
+    else guarded(this.onMessage, m, this);
+  }
+
+  // A gap that the server tells. Told twice, or of what we have passed already, it is none.
+  gap(g) {
+    if (this.closed || this.fresh) return;
+    if (this.behind && !this.paging) return; // the page that we ask for tells it too
+    if (g.to && this.head && sameEpoch(g.to, this.head) && !isLater(g.to, this.head)) return;
+    const now = g.to ?? g.oldest ?? this.client.top;
+    if (!g.to && g.reason === 'epoch' && this.head && now && sameEpoch(now, this.head)) return;
+    // What is there still, comes from the beginning of the log as it is now.
+    this.moveTo(g.to ?? (now && beginOf(now)));
+    this.tell(g);
+  }
+
+  tell(g) {
+    const { type, ...gap } = g;
+    guarded(this.options.onGap, gap);
+    this.client.emit('gap', gap);
+  }
+
+  // Pages after head, until we are in step with the line. Throws what the broker, or its absence, answers; the place is kept.
+  async catchUp() {
+    if (this.behind) return;
+    this.behind = true;
+    const backoff = new Backoff(this.client.options.backoff);
+    try {
+      while (!this.closed && !(await this.page(backoff)));
+      this.want = undefined;
+    } finally {
+      this.behind = this.paging = false;
+    }
+  }
+
+  // One page. True: nothing more is to be had, or the reader has enough.
+  async page(backoff) {
+    let reply;
+    const place = this.head ? { since: this.head } : this.start;
+    try {
+      reply = await this.client.poll([this.channel], place ?? {}, { signal: this.stop?.signal });
+      backoff.reset();
+    } catch (err) {
+      if (this.fresh || !err.retryable || this.closed) throw err;
+      await this.pause.for(backoff.next(err.retryAfter));
+      return false;
+    }
+    if (this.closed) return true;
+    if (this.fresh) this.begin(); // from here on gaps and messages are ours
+    this.paging = true;
+    const whole = this.turn(reply);
+    this.paging = false;
+    if (whole) this.moveTo(this.head && isLater(this.head, reply.cursor) ? this.head : reply.cursor);
+    if (this.full) {
+      this.lagging = true;
+      return true;
+    }
+    if (!whole || reply.more) return false;
+    if (!this.want || !isLater(this.want, this.head)) return true;
+    await this.pause.for(backoff.next()); // seen live, and not there yet: ask again
+    return false;
+  }
+
+  // Hand over a page. False: stopped in the middle.
+  turn({ gaps, messages }) {
+    for (const w of inOrder(gaps, messages)) {
+      if (this.full) return false;
+      if (w.type === 'gap') {
+        this.gap(w);
+        continue;
+      }
+      const m = fromWire(w);
+      if (this.accept(m)) continue;
+      if (this.broken !== m.id) {
+        this.broken = m.id; // once more, perhaps it was lost on the way
+        return false;
+      }
+      this.tell({ channel: this.channel, from: this.head, to: m.prev, reason: 'lost' });
+      this.moveTo(m.prev ?? beginOf(m.id));
+      this.accept(m);
+    }
+    return true;
+  }
+
+  // The reader has room again.
+  resume() {
+    this.full = false;
+    if (!this.lagging || this.behind) return;
+    this.lagging = false;
+    this.catchUp().catch((err) => this.client.failed(err));
+  }
+
+  fail(err) {
+    guarded(this.options.onError, err);
+    if (!this.options.onError) this.client.failed(err);
+    this.close(err);
+  }
+
+  // Cumulative: everything up to and including this message. Acknowledgements that wait for one on its way become one.
+  ack(message) {
+    const id = typeof message === 'string' ? message : message?.id;
+    if (!this.options.subscriber) return Promise.reject(new HoldfastError('not_durable', 'only a subscription with `subscriber` can acknowledge'));
+    if (!id) return Promise.reject(new HoldfastError('no_id', 'an ephemeral message has nothing to acknowledge'));
+    if (this.closed) return Promise.reject(closedError());
+    this.acking ??= { ...deferred(), id };
+    if (isLater(id, this.acking.id)) this.acking.id = id;
+    const { promise } = this.acking;
+    this.sendAcks();
+    return promise;
+  }
+
+  async sendAcks() {
+    if (this.ackBusy) return;
+    this.ackBusy = true;
+    const backoff = new Backoff(this.client.options.backoff);
+    for (let job; (job = this.acking); ) {
+      this.acking = null;
+      try {
+        const body = JSON.stringify({ subscriber: this.options.subscriber, channel: this.channel, id: job.id });
+        await this.client.http.call('/v1/ack', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
+        job.resolve();
+      } catch (err) {
+        if (!err.retryable || this.client.closed) job.reject(err);
+        else {
+          if (this.acking) { // later ones go with it
+            this.acking.promise.then(job.resolve, job.reject);
+          } else this.acking = job;
+          await this.pause.for(backoff.next(err.retryAfter));
+        }
+      }
+    }
+    this.ackBusy = false;
+  }
+
+  close(reason) {
+    if (this.closed) return;
+    this.closed = true;
+    this.unabort();
+    this.began.reject(reason ?? closedError());
+    this.pause.wake();
+    this.onClose?.(reason);
+    this.line.remove(this);
+  }
+}

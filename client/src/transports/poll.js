@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// poll: long polling (the broker answers when there is something) and short polling (it answers at once, we come back).
+// Proven by the first answer. A path that cuts long waits gets shorter ones, at last none: then short polling is next.
+//
+// A durable subscriber asks by its name only for channels that it has no place in yet, because there a cursor would
+// acknowledge (docs/protocol.md, Durable subscribers); what the application acknowledges goes its own way.
+
+import { earlier } from '../ids.js';
+import { inOrder } from '../message.js';
+import { Pause } from '../wait.js';
+import { Link } from './link.js';
+
+const WAIT = 25; // seconds
+const FAILURES = 3;
+
+export class PollLink extends Link {
+  constructor(line, want, name) {
+    super(line, name, want);
+    this.pause = new Pause();
+    this.wait = name === 'longpoll' ? WAIT : 0;
+    this.placed = new Set();
+    this.turn = 0;
+    this.run().catch((err) => this.fail(err));
+  }
+
+  shut() { this.poke(); }
+
+  // The channels have changed.
+  poke() {
+    this.waiting?.abort();
+    this.pause.wake();
+  }
+
+  join(channels) {
+    channels.forEach((c) => this.channels.add(c));
+    this.turn++; // an answer that is on its way is not for them
+    this.poke();
+  }
+
+  leave() { this.poke(); }
+  verify() {}
+
+  async run() {
+    let idle = 1000;
+    for (let failures = 0; !this.over;) {
+      const began = Date.now();
+      const { turn } = this;
+      let reply;
+      try {
+        reply = await this.inquire();
+        failures = 0;
+      } catch (err) {
+        if (this.over) return;
+        if (err.code === 'aborted') continue;
+        if (!this.proven || !err.retryable || !this.wait || ++failures === FAILURES) throw err;
+        this.wait = Math.max(2, this.wait / 2);
+        continue;
+      }
+      if (this.over) return;
+      if (turn !== this.turn) continue;
+      this.deliver(reply);
+      const some = reply.messages.length || reply.events;
+      const took = Date.now() - began;
+      const first = !this.proven;
+      this.prove();
+      if (reply.more || first) continue;
+      if (!this.wait) {
+        idle = some ? 1000 : Math.min(idle * 1.5, 5000);
+        await this.pause.for(idle);
+      } else if (!some && took < 1000) { // somebody on the way answers for the broker, or does not let it wait
+        await this.pause.for(1000);
+      }
+    }
+  }
+
+  async inquire() {
+    const { client, line } = this;
+    const unplaced = line.subscriber ? [...this.channels].filter((c) => !this.placed.has(c)) : [];
+    const channels = unplaced.length ? unplaced : [...this.channels];
+    const wait = this.proven && !unplaced.length ? this.wait : 0;
+    const start = unplaced.length ? { subscriber: line.subscriber, since: this.since } : { since: this.mark };
+    this.waiting = new AbortController();
+    const reply = await client.poll(channels, start, {
+      wait, signal: this.waiting.signal, timeout: this.proven ? wait * 1000 + Math.max(5000, client.options.healthTimeout) : client.options.healthTimeout,
+    });
+    unplaced.forEach((c) => this.placed.add(c));
+    return { ...reply, partial: unplaced.length > 0 };
+  }
+
+  deliver({ cursor, gaps, messages, events = [], partial }) {
+    const before = this.mark;
+    for (const w of inOrder(gaps, messages)) this.take(w);
+    events.forEach((w) => this.take(w));
+    this.mark = partial ? earlier(before, cursor) : cursor;
+  }
+}
