@@ -9,7 +9,9 @@ import { Line } from './line.js';
 import { fromWire, toBody, toWire } from './message.js';
 import { iterate } from './iterate.js';
 import { MemoryStore, Outbox } from './outbox.js';
+import { DurableStore } from './outbox_idb.js';
 import { Subscription } from './subscription.js';
+import { shareTabs } from './tabs.js';
 import { check, onAbort } from './wait.js';
 import { watchWorld } from './world.js';
 
@@ -29,11 +31,13 @@ export class Holdfast extends EventTarget {
     this.states = new Map();
     this.state = 'idle';
     this.unwatch = watchWorld(this);
+    if (this.options.outbox && this.options.outbox !== 'memory') this.openOutbox(); // it may hold what an earlier page left
+    if (this.options.shareTabs) this.tabs = shareTabs(this);
     this.unabort = onAbort(options.signal, () => this.close());
   }
 
   get pending() { return this.outbox?.size ?? 0; }
-  get transport() { return (this.lines.get(undefined) ?? [...this.lines.values()][0])?.link?.name; }
+  get transport() { const link = (this.lines.get(undefined) ?? [...this.lines.values()][0])?.link; return link?.via ?? link?.name; }
 
   // --- what applications call ---
 
@@ -53,8 +57,7 @@ export class Holdfast extends EventTarget {
 
   publish(channel, data, options) {
     if (this.closed) return Promise.reject(closedError());
-    this.outbox ??= new Outbox(this, new MemoryStore());
-    return this.outbox.publish(channel, data, options);
+    return this.openOutbox().publish(channel, data, options);
   }
 
   // Stored messages: the newest `last`, or those after `since`, at most `limit`, page by page as far as it takes.
@@ -84,11 +87,18 @@ export class Holdfast extends EventTarget {
     this.unabort();
     for (const line of this.lines.values()) line.close();
     this.outbox?.close();
+    this.tabs?.close();
     this.http.close();
     this.setState(null, 'closed');
   }
 
   // --- what the parts call ---
+
+  openOutbox() {
+    const { outbox = 'memory' } = this.options;
+    return this.outbox ??= new Outbox(this, outbox === 'memory' ? new MemoryStore() : new DurableStore(outbox.name ?? 'default'));
+  }
+
 
   emit(type, detail) {
     const e = new Event(type);
@@ -111,6 +121,7 @@ export class Holdfast extends EventTarget {
     }
     if (this.closed && state !== 'closed') return;
     if (state === this.state && state !== 'waiting') return;
+    this.tabs?.tell();
     this.state = state;
     this.emit('state', { state, ...more });
   }

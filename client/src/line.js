@@ -11,6 +11,7 @@
 import { ConnectionError, RefusedError, closedError } from './errors.js';
 import { beginOf, earlier, sameEpoch } from './ids.js';
 import { fromWire } from './message.js';
+import { TabLink } from './tabs.js';
 import { PollLink } from './transports/poll.js';
 import { SseLink } from './transports/sse.js';
 import { WebSocketLink } from './transports/websocket.js';
@@ -25,6 +26,7 @@ const LINKS = {
   websocket: (line, want) => new WebSocketLink(line, want),
   sse: (line, want) => new SseLink(line, want),
   longpoll: (line, want) => new PollLink(line, want, 'longpoll'),
+  tab: (line, want) => new TabLink(line, want),
   shortpoll: (line, want) => new PollLink(line, want, 'shortpoll'),
 };
 
@@ -176,9 +178,9 @@ export class Line {
     this.joinedOnce = true;
     this.joined(before);
     if (old) setTimeout(() => old.close(), SETTLE_MS);
-    client.choice.worked(link.name);
+    if (!link.via) client.choice.worked(link.name);
     this.retry = undefined;
-    client.trusted(this, link.name, reason, Date.now() - began);
+    client.trusted(this, link.via ?? link.name, reason, Date.now() - began);
     this.planUpgrade();
     this.admit();
   }
@@ -189,7 +191,8 @@ export class Line {
     const reason = this.joinedOnce ? 'reconnected' : 'connected';
     let last = new ConnectionError('no_transport', 'none of the wanted transports is on offer here');
     const tried = [];
-    for (const name of this.client.choice.order()) {
+    const leader = !this.subscriber && await this.client.tabs?.leader();
+    for (const name of leader ? ['tab'] : this.client.choice.order()) {
       try {
         const link = await this.open(name);
         if (!this.subs.size) return link.close();
@@ -264,7 +267,10 @@ export class Line {
   }
 
   presence(w) {
-    for (const s of this.in(w.channel)) if (s.options.presence) this.client.attendance.event(s, w);
+    for (const s of this.in(w.channel)) {
+      if (s.relay) s.relay(w);
+      else if (s.options.presence) this.client.attendance.event(s, w);
+    }
   }
 
   // What has no id comes from every link that is open, and counts once: the n-th of its kind on one link is the n-th on another.

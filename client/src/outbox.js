@@ -15,31 +15,41 @@ const FLIGHT_MESSAGES = 200;
 const FLIGHT_BYTES = 256 * 1024;
 
 export class MemoryStore {
-  async open() { return { producer: random(), next: 1, entries: [] }; }
-  async add() {}
+  async open(owner) { owner.own({ producer: random(), next: 1 }, []); }
+  async add() { this.n = (this.n ?? 0) + 1; return this.n; }
   async save() {}
+  close() {}
 }
 
 const alone = ({ terms, single }) => single || Object.keys(terms).length > 0;
 
 export class Outbox {
   constructor(client, store) {
-    Object.assign(this, { client, store, queue: [], flight: null });
+    Object.assign(this, { client, store, queue: [], flight: null, adding: 0 });
     this.pause = new Pause();
     this.backoff = new Backoff(client.options.backoff);
-    this.chain = this.opened = store.open((entries) => this.found(entries), (n, result) => this.settled(n, result)).then((state) => {
-      Object.assign(this, { producer: state.producer, next: state.next });
-      this.found(state.entries, state.flight);
-    });
+    this.chain = this.opened = store.open(this);
     this.opened.catch((err) => client.failed(err));
   }
 
-  get size() { return this.queue.length + (this.adding ?? 0); }
+  get size() { return this.queue.length + this.adding; }
+  newest() { return this.queue[this.queue.length - 1]?.n; }
 
-  // Entries that were there before us, or that another tab made.
-  found(entries, flight) {
+  // From now on it is we who send: all that is kept, beginning with what was under way.
+  own({ producer, next, flight }, entries) {
+    Object.assign(this, { producer, next, owns: true });
+    const gone = this.queue.filter((q) => !entries.some((e) => e.n === q.n));
+    this.queue = this.queue.filter((q) => !gone.includes(q));
+    this.found(entries);
+    gone.forEach((e) => e.resolve({ channel: e.channel, duplicate: true })); // sent, and its receipt went down with another tab
+    if (flight) this.flight = { ...flight, entries: this.queue.filter((e) => flight.keys.includes(e.n)) };
+    if (this.flight && !this.flight.entries.length) this.flight = null;
+    this.pump();
+  }
+
+  found(entries) {
     for (const e of entries) if (!this.queue.some((q) => q.n === e.n)) this.queue.push(e);
-    if (flight) this.flight = { ...flight, entries: this.queue.slice(0, flight.count) };
+    this.queue.sort((a, b) => a.n - b.n);
     this.pump();
   }
 
@@ -51,12 +61,11 @@ export class Outbox {
       return Promise.reject(new OutboxFullError('outbox_full', `${this.size} publishes wait already (maxOutbox)`));
     }
     const terms = Object.fromEntries(Object.entries({ key, ttl, expect }).filter(([, v]) => v !== undefined));
-    const entry = { channel, terms, at: Date.now(), ...deferred() };
+    const entry = { channel, terms, ...deferred() };
     const wire = toWire(data, type); // now: what the caller changes later is not meant
     wire.catch(() => {});
-    this.adding = (this.adding ?? 0) + 1;
-    this.chain = this.chain.catch(() => {}).then(() => this.add(entry, wire, signal)).catch((err) => entry.reject(err))
-      .finally(() => { this.adding--; });
+    this.adding++;
+    this.chain = this.chain.then(() => this.add(entry, wire, signal)).catch((err) => entry.reject(err)).finally(() => { this.adding--; });
     return entry.promise;
   }
 
@@ -66,14 +75,13 @@ export class Outbox {
     entry.bytes = JSON.stringify(entry.wire).length + entry.channel.length;
     check(signal);
     if (this.closed) throw closedError();
-    const { channel, terms, at } = entry;
-    entry.n = await this.store.add({ channel, terms, at, wire: entry.wire, bytes: entry.bytes }) ?? ++this.count;
-    this.queue.push(entry);
-    entry.promise.catch(() => {}).finally(onAbort(signal, () => this.abort(entry, signal.reason)));
-    this.pump();
+    const { channel, terms, bytes } = entry;
+    entry.n = await this.store.add({ channel, terms, wire: entry.wire, bytes });
+    const undo = onAbort(signal, () => this.abort(entry, signal.reason));
+    entry.promise.catch(() => {}).then(undo);
+    this.queue = this.queue.filter((q) => q.n !== entry.n); // read back already, without its promise
+    this.found([entry]);
   }
-
-  count = 0;
 
   // What is under way can not be called back, only its receipt is not waited for.
   abort(entry, reason) {
@@ -83,11 +91,12 @@ export class Outbox {
 
   async drop(entries, receipts, error) {
     this.queue = this.queue.filter((e) => !entries.includes(e));
-    await this.store.save({ done: entries.map((e) => e.n), next: this.next, receipts, error: error && { code: error.code, message: error.message, status: error.status } });
+    const said = error && { code: error.code, message: error.message, status: error.status };
+    await this.store.save({ settled: entries.map((e) => e.n), receipts, error: said, next: this.next, flight: this.kept() });
   }
 
   // Another tab sent it.
-  settled(n, { receipt, error }) {
+  settled(n, receipt, error) {
     const entry = this.queue.find((e) => e.n === n);
     if (!entry) return;
     this.queue = this.queue.filter((e) => e !== entry);
@@ -95,8 +104,10 @@ export class Outbox {
     else entry.resolve?.(receipt);
   }
 
+  kept() { return this.flight && { seq: this.flight.seq, sent: this.flight.sent, keys: this.flight.entries.map((e) => e.n) }; }
+
   async pump() {
-    if (this.pumping || this.closed || !this.queue.length || this.store.waits?.()) return;
+    if (this.pumping || this.closed || !this.owns || !this.queue.length) return;
     this.pumping = true;
     try {
       while (this.queue.length && !this.closed) await this.fly();
@@ -107,7 +118,7 @@ export class Outbox {
   }
 
   // The next flight. What it comprises is kept before it is sent: after a reload the very same is sent again.
-  async take() {
+  take() {
     const entries = [this.queue[0]];
     let { bytes } = this.queue[0];
     for (const e of this.queue.slice(1, FLIGHT_MESSAGES)) {
@@ -115,20 +126,22 @@ export class Outbox {
       entries.push(e);
     }
     this.flight = { entries, seq: this.next };
-    await this.store.save({ next: this.next, flight: { seq: this.next, count: entries.length, sent: Date.now() } });
     return this.flight;
   }
 
   async fly() {
-    const flight = this.flight ?? await this.take();
+    const flight = this.flight ?? this.take();
     const window = (this.client.info?.limits.key_window ?? Infinity) * 1000;
     let receipts;
     if (flight.sent && Date.now() - flight.sent > window) {
       await this.give(flight, new ConnectionError('outcome_unknown', 'sent, never answered, and too long ago for the broker to know it again'), true);
       return;
     }
-    flight.sent ??= Date.now();
     try {
+      if (!flight.sent) {
+        flight.sent = Date.now();
+        await this.store.save({ next: this.next, flight: this.kept() });
+      }
       receipts = await this.send(flight);
     } catch (err) {
       if (this.closed) return;
@@ -194,6 +207,6 @@ export class Outbox {
     this.closed = true;
     this.pause.wake();
     for (const e of this.queue) e.reject?.(closedError());
-    this.store.close?.();
+    this.store.close();
   }
 }

@@ -106,6 +106,10 @@ export class Subscription {
 
   tell(g) {
     const { type, ...gap } = g;
+    if (this.relay) {
+      this.relay(g);
+      return;
+    }
     guarded(this.options.onGap, gap);
     this.client.emit('gap', gap);
   }
@@ -165,7 +169,7 @@ export class Subscription {
         this.broken = m.id; // once more, perhaps it was lost on the way
         return false;
       }
-      this.tell({ channel: this.channel, from: this.head, to: m.prev, reason: 'lost' });
+      this.tell({ type: 'gap', channel: this.channel, from: this.head, to: m.prev, reason: 'lost' });
       this.moveTo(m.prev ?? beginOf(m.id));
       this.accept(m);
     }

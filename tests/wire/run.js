@@ -24,8 +24,11 @@ while (args.length) {
   else if (a === '-t') pattern = args.shift();
   else files.push(a);
 }
-const all = fs.readdirSync(here).filter((f) => f.endsWith('.test.js')).sort();
-files = files.length ? all.filter((f) => files.some((a) => f === path.basename(a) || f === `${a}.test.js`)) : all;
+// The client's own tests are among them: client/NAME.test.js, or `client` for all of these.
+const list = (folder, prefix) => fs.readdirSync(path.join(here, folder)).filter((f) => f.endsWith('.test.js')).sort().map((f) => prefix + f);
+const all = [...list('.', ''), ...list('../client', 'client/')];
+const isNamed = (f, a) => f === path.basename(a) || f === `${a}.test.js` || `tests/${f}` === a || f.startsWith(`${a}/`);
+files = files.length ? all.filter((f) => files.some((a) => isNamed(f, a))) : all;
 // The long ones first, so that no single one is left for the end.
 const LONG = ['restart', 'slow', 'badinput', 'resume', 'cli', 'diskfull', 'transports-agree', 'websocket-protocol', 'smuggling'];
 const rank = (f) => (LONG.indexOf(f.replace('.test.js', '')) + 1 || LONG.length + 1);
@@ -39,7 +42,7 @@ function runFile(file) {
     const argv = [`--test-reporter=${path.join(here, 'lib/reporter.js')}`, '--test-reporter-destination=stdout'];
     if (pattern) argv.push(`--test-name-pattern=${pattern}`);
     const began = Date.now();
-    const child = spawn(process.execPath, [...argv, path.join(here, file)], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [...argv, path.join(here, file.startsWith('client/') ? '..' : '.', file)], { stdio: ['ignore', 'pipe', 'pipe'] });
     const count = { passed: 0, failed: 0, skipped: 0 };
     let rest = '', noise = '', over = false;
     const take = (line) => {
