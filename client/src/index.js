@@ -84,7 +84,7 @@ export class Holdfast extends EventTarget {
     if (this.closed) return;
     this.closed = true;
     this.unwatch();
-    this.unabort();
+    this.unabort?.();
     for (const line of this.lines.values()) line.close();
     this.outbox?.close();
     this.tabs?.close();

@@ -14,10 +14,10 @@ export function iterate(client, channel, options = {}) {
       let waiting, end;
       const finish = (why) => {
         end ??= { why };
-        const err = end.why;
         if (!waiting) return;
-        if (err) waiting.reject(err);
+        if (end.why) waiting.reject(end.why);
         else waiting.resolve({ done: true, value: undefined });
+        end = {}; // told
         waiting = null;
       };
       const sub = client.subscribe(channel, options);

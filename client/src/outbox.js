@@ -77,6 +77,7 @@ export class Outbox {
     if (this.closed) throw closedError();
     const { channel, terms, bytes } = entry;
     entry.n = await this.store.add({ channel, terms, wire: entry.wire, bytes });
+    if (this.closed) throw closedError(); // a durable one is sent by the next page
     const undo = onAbort(signal, () => this.abort(entry, signal.reason));
     entry.promise.catch(() => {}).then(undo);
     this.queue = this.queue.filter((q) => q.n !== entry.n); // read back already, without its promise

@@ -229,7 +229,7 @@ export class Subscription {
   close(reason) {
     if (this.closed) return;
     this.closed = true;
-    this.unabort();
+    this.unabort?.();
     this.began.reject(reason ?? closedError());
     this.pause.wake();
     this.onClose?.(reason);

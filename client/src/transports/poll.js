@@ -49,11 +49,12 @@ export class PollLink extends Link {
       try {
         reply = await this.inquire();
         failures = 0;
+        this.wait = this.wait && Math.min(WAIT, this.wait * 1.1);
       } catch (err) {
         if (this.over) return;
         if (err.code === 'aborted') continue;
         if (!this.proven || !err.retryable || !this.wait || ++failures === FAILURES) throw err;
-        this.wait = Math.max(2, this.wait / 2);
+        if (Date.now() - began > 1000) this.wait = Math.max(2, this.wait / 2); // cut while it waited
         continue;
       }
       if (this.over) return;
