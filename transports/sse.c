@@ -19,8 +19,9 @@
 #include "transports/session.h"
 #include "transports/transport.h"
 
-/* So long after the stream began the client that asked for it gets an event: what waits on the way
- * for more bytes, or for the end, is told by its absence. */
+/* When the stream was quiet for so long, for the first time, the client that asked for it gets an
+ * event: what waits on the way for more bytes, or for the end, is told by its absence. Not earlier:
+ * as long as messages follow, they push out what a buffer on the way would keep. */
 #define PROBE_MS 100
 
 struct sse {
@@ -218,10 +219,11 @@ static void on_heartbeat(struct loop_timer *t)
 	struct sse *s = container_of(t, struct sse, heartbeat);
 	struct gateway *g = s->session.gateway;
 	uint64_t idle_ms = loop_now_ms(g->loop) - s->active_ms;
+	uint64_t quiet_ms = s->wants_probe ? PROBE_MS : g->config->heartbeat_ms;
 	struct buf b = {0};
 
-	if (idle_ms < g->config->heartbeat_ms && !s->wants_probe) {
-		loop_timer_set(g->loop, t, g->config->heartbeat_ms - idle_ms);
+	if (idle_ms < quiet_ms) {
+		loop_timer_set(g->loop, t, quiet_ms - idle_ms);
 		return;
 	}
 	s->wants_probe = false;

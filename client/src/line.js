@@ -331,6 +331,7 @@ export class Line {
       this.latePause.wake();
       this.mark = link.mark;
       this.link = null;
+      if (end.error?.code === 'held_back') this.client.choice.avoid(link.name, this.client.options.upgradeAfter);
       const lived = Date.now() - link.proven;
       if (lived > STABLE_MS) {
         this.backoff.reset();

@@ -258,6 +258,27 @@ claim('a heartbeat is a comment line and a named event', async (t) => {
   await s.expect('heartbeat', 3000);
 });
 
+claim('a probe comes when the stream has been quiet for the first time, and behind all that was sent', async (t) => {
+  const d = await t.daemon(); // its heartbeat comes after 25 s
+  const s = await t.sse(d, '/v1/sse?channel=busy&probe=1');
+  await s.hello();
+  const began = Date.now();
+  let n = 0;
+  while (Date.now() - began < 400) await d.publish('busy', `m${n++}`);
+  let last = 0, got = 0;
+  for (;;) {
+    const e = await s.next(3000);
+    const json = JSON.parse(e.data);
+    if (e.event === 'heartbeat') {
+      assert.ok(json.ts - last >= 95, `the probe came ${json.ts - last} ms after a message`);
+      break;
+    }
+    last = json.ts;
+    got++;
+  }
+  for (; got < n; got++) await s.message(); // a slow machine was quiet for long enough before the end
+});
+
 claim('a stream that is busy carries no heartbeats', async (t) => {
   const d = await t.daemon({ options: { 'delivery.heartbeat': '600ms' } });
   const s = await t.sse(d, '/v1/sse?channel=a');

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // sse: an event stream read by fetch: unlike EventSource it sends headers, tells why it failed, and reconnects when we say so.
-// `probe=1` asks the broker for an event shortly after hello: it proves that nothing on the way waits for more bytes.
+// `probe=1` asks the broker for an event as soon as the stream is quiet for the first time: it proves that nothing on the way
+// waits for more bytes. A stream that is never quiet is trusted when it flows. If it then stops and no probe follows, its
+// end is held back (a proxy that passes full buffers only): the link is given up, and what was held back comes over the next.
 
 import { ConnectionError } from '../errors.js';
 import { onAbort } from '../wait.js';
@@ -32,6 +34,8 @@ export class SseParser {
   }
 }
 
+const FLOW_MS = 200;
+
 export class SseLink extends Link {
   constructor(line, want) {
     super(line, 'sse', want);
@@ -50,7 +54,7 @@ export class SseLink extends Link {
     const parser = new SseParser((event, data) => {
       const w = JSON.parse(data);
       this.take(w);
-      if (w.type === 'heartbeat') this.prove();
+      this.judge(w);
     }, (ms) => { line.retry = ms; });
     const decoder = new TextDecoder();
     for (;;) {
@@ -61,6 +65,18 @@ export class SseLink extends Link {
       parser.push(decoder.decode(value, { stream: true }));
     }
   }
+
+  judge({ type }) {
+    if (this.settled || this.over) return;
+    clearTimeout(this.tail);
+    this.greetedAt ??= Date.now();
+    this.settled = type === 'heartbeat';
+    if (this.settled || Date.now() - this.greetedAt > FLOW_MS) this.prove();
+    if (this.settled || !this.proven) return;
+    this.tail = setTimeout(() => this.fail(new ConnectionError('held_back', 'something on the way holds events back')), this.client.options.healthTimeout);
+  }
+
+  shut() { clearTimeout(this.tail); }
 
   hello(w) { this.mark ??= w.cursor; }
 }
