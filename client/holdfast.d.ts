@@ -71,7 +71,7 @@ export class Holdfast extends EventTarget {
   static readonly version: string;
   subscribe<T = unknown>(channel: string, options?: SubscribeOptions, onMessage?: (m: Message<T>, sub: Subscription) => void): Subscription;
   subscribe<T = unknown>(channel: string, onMessage: (m: Message<T>, sub: Subscription) => void): Subscription;
-  messages<T = unknown>(channel: string, options?: SubscribeOptions): AsyncIterable<Message<T>>;
+  messages<T = unknown>(channel: string, options?: SubscribeOptions): AsyncIterable<Message<T>> & { ack(message: Message | string): Promise<void> };
   publish(channel: string, data: unknown, options?: { key?: string; ephemeral?: boolean; ttl?: number; expect?: string; type?: string; signal?: AbortSignal }): Promise<Receipt>;
   history<T = unknown>(channel: string, options?: { since?: string | 0; last?: number; limit?: number; signal?: AbortSignal }): Promise<Message<T>[]>;
   presence(channel: string, options?: { signal?: AbortSignal }): Promise<Member[]>;

@@ -8,7 +8,9 @@ import { deferred } from './wait.js';
 const BUFFER = 256;
 
 export function iterate(client, channel, options = {}) {
+  let sub;
   return {
+    ack: (message) => sub.ack(message),
     [Symbol.asyncIterator]() {
       const ready = [];
       let waiting, end;
@@ -20,17 +22,18 @@ export function iterate(client, channel, options = {}) {
         end = {}; // told
         waiting = null;
       };
-      const sub = client.subscribe(channel, options);
-      sub.onClose = finish;
-      if (sub.closed) finish(new AbortError(options.signal?.reason));
-      sub.sink = (m) => {
+      sub = client.subscribe(channel, options);
+      const own = sub;
+      own.onClose = finish;
+      if (own.closed) finish(new AbortError(options.signal?.reason));
+      own.sink = (m) => {
         if (waiting) {
           waiting.resolve({ done: false, value: m });
           waiting = null;
-        } else if (ready.push(m) >= BUFFER) sub.full = true;
+        } else if (ready.push(m) >= BUFFER) own.full = true;
       };
       return {
-        sub,
+        sub: own,
         next() {
           if (end?.why) {
             const { why } = end;
@@ -40,7 +43,7 @@ export function iterate(client, channel, options = {}) {
           }
           if (ready.length) {
             const value = ready.shift();
-            if (sub.full && ready.length <= BUFFER / 2) sub.resume();
+            if (own.full && ready.length <= BUFFER / 2) own.resume();
             return Promise.resolve({ done: false, value });
           }
           if (end) return Promise.resolve({ done: true, value: undefined });
@@ -48,7 +51,7 @@ export function iterate(client, channel, options = {}) {
           return waiting.promise;
         },
         return(value) {
-          sub.close();
+          own.close();
           return Promise.resolve({ done: true, value });
         },
       };
