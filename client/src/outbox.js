@@ -40,16 +40,20 @@ export class Outbox {
     Object.assign(this, { producer, next, owns: true });
     const gone = this.queue.filter((q) => !entries.some((e) => e.n === q.n));
     this.queue = this.queue.filter((q) => !gone.includes(q));
-    this.found(entries);
+    this.merge(entries);
     gone.forEach((e) => e.resolve({ channel: e.channel, duplicate: true })); // sent, and its receipt went down with another tab
     if (flight) this.flight = { ...flight, entries: this.queue.filter((e) => flight.keys.includes(e.n)) };
     if (this.flight && !this.flight.entries.length) this.flight = null;
     this.pump();
   }
 
-  found(entries) {
+  merge(entries) {
     for (const e of entries) if (!this.queue.some((q) => q.n === e.n)) this.queue.push(e);
     this.queue.sort((a, b) => a.n - b.n);
+  }
+
+  found(entries) {
+    this.merge(entries);
     this.pump();
   }
 

@@ -61,14 +61,14 @@ class Tabs {
   }
 
   hear(data) {
-    if (data.leader) {
+    if (data.to) this.links.get(data.to)?.hear(data);
+    else if (data.leader) {
       this.client.greeted(data);
       this.known.resolve();
       for (const link of this.links.values()) {
         if (link.leader && (link.leader !== data.leader || !data.up)) link.fail(new ConnectionError('leader', 'the leading tab has changed'), { delay: 0 });
       }
-    } else if (data.to) this.links.get(data.to)?.hear(data);
-    else if (this.leads) {
+    } else if (this.leads) {
       if (data.who) this.tell();
       else if (data.open) this.serve(data);
       else if (data.drop) this.drop(data.drop, data.channel);
