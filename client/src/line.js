@@ -62,7 +62,7 @@ export class Line {
     }
   }
 
-  in(channel) { return [...this.subs].filter((s) => s.channel === channel); }
+  in(channel) { return [...this.subs].filter((s) => s.covers(channel)); }
   placed() { return [...this.subs].filter((s) => !s.fresh); }
   channels() { return [...new Set(this.placed().map((s) => s.channel))]; }
 
@@ -83,24 +83,18 @@ export class Line {
 
   async placeThese(fresh) {
     const now = fresh.filter((s) => !s.start);
-    if (this.subscriber) now.forEach((s) => s.begin());
-    else if (now.length) await this.placeNow(now);
+    try {
+      const cursor = !this.subscriber && now.length ? (await this.client.poll(new Set(now.map((s) => s.channel)), {})).cursor : undefined;
+      now.forEach((s) => s.begin(cursor));
+    } catch (err) {
+      if (err.retryable || this.client.closed) throw err; // else one of them is refused: asked alone it hears of it
+    }
     // One first: the others then come with its session.
-    const [first, ...others] = fresh.filter((s) => s.start);
+    const [first, ...others] = fresh.filter((s) => s.fresh);
     if (first) await this.placeAt(first);
     await Promise.all(others.map((s) => this.placeAt(s)));
   }
 
-  async placeNow(subs) {
-    try {
-      const { cursor } = await this.client.poll([...new Set(subs.map((s) => s.channel))], {});
-      subs.forEach((s) => s.begin(cursor));
-    } catch (err) {
-      if (err.retryable || this.client.closed) throw err;
-      if (subs.length === 1) subs[0].fail(err);
-      else for (const s of subs) await this.placeNow([s]); // one of them is refused: which?
-    }
-  }
 
   async placeAt(sub) {
     try {
@@ -305,7 +299,7 @@ export class Line {
       } catch (err) {
         end = { error: err };
         client.forget();
-        if (err.refused) await this.findRefused();
+        if (err.refused) await this.findRefused(err.code);
       }
       if (!this.subs.size || client.closed) break;
       if (end.final) {
@@ -351,12 +345,16 @@ export class Line {
   }
 
   // All transports were refused: is one of the channels?
-  async findRefused() {
+  async findRefused(code) {
+    if (/^too_many/.test(code)) {
+      [...this.subs].pop().fail(new RefusedError(code, 'more than the broker takes on one connection'));
+      return;
+    }
     for (const channel of this.channels()) {
       try {
         await this.client.poll([channel], this.subscriber ? { subscriber: this.subscriber } : {});
       } catch (err) {
-        if (!err.retryable && err instanceof RefusedError) this.in(channel).forEach((s) => s.fail(err));
+        if (!err.retryable && err instanceof RefusedError) [...this.subs].filter((s) => s.channel === channel).forEach((s) => s.fail(err));
       }
     }
   }

@@ -6,12 +6,17 @@
 // `behind` asks for pages after head by plain polls until it has what it saw passing by: so it starts from a place in
 // the past, mends a hole, and comes back when its reader was too slow. Until then what the line brings is only noted (`want`).
 //
+// A pattern (docs/protocol.md, Patterns) has a chain per channel: what was taken of each of the channels that were
+// heard of last (`heads`), and for all others `origin`, up to which everything was.
+//
 //   fresh ─ begins at a cursor, or catches up ─▶ in step ⇄ behind        any ─▶ closed
 
 import { AbortError, HoldfastError, closedError } from './errors.js';
 import { beginOf, isLater, sameEpoch } from './ids.js';
 import { fromWire, inOrder } from './message.js';
 import { Backoff, Pause, deferred, guarded, onAbort } from './wait.js';
+
+const HEADS = 1000;
 
 const store = () => {
   try { return globalThis.sessionStorage; } catch { return undefined; } // forbidden to this page
@@ -24,7 +29,7 @@ export class Subscription {
     this.start = options.since === undefined && options.last === undefined ? null : { since: options.since, last: options.last };
     this.began = deferred();
     this.pause = new Pause();
-    this.position = deferred();
+    if (channel.endsWith('*')) this.heads = new Map();
     if (options.persist) this.remembered(options.persist);
     this.unabort = onAbort(options.signal, () => this.close(new AbortError(options.signal.reason)));
   }
@@ -47,9 +52,34 @@ export class Subscription {
     try { store()?.setItem(this.key, id); } catch { /* full, or forbidden: then only this page knows */ }
   }
 
-  // Everything up to cursor is not for us: we begin here.
+  covers(channel) { return channel === this.channel || (this.heads && channel.startsWith(this.channel.slice(0, -1))); }
+
+  // Everything up to here was handed over, or is not for us.
+  settle(id) {
+    this.moveTo(this.head && isLater(this.head, id) ? this.head : id);
+    this.origin = this.head;
+  }
+
+  // The place in one channel.
+  known(channel) {
+    const own = this.heads?.get(channel);
+    return own && !isLater(this.origin ?? own, own) ? own : this.heads ? this.origin : this.head;
+  }
+
+  passed(channel, id) {
+    if (!this.heads) this.moveTo(id);
+    else {
+      this.heads.delete(channel);
+      this.heads.set(channel, id);
+      if (this.heads.size > HEADS) { // the channel that was silent longest is no longer told from others
+        this.heads.delete(this.heads.keys().next().value);
+        this.origin = this.head;
+      }
+    }
+  }
+
   begin(cursor) {
-    if (cursor) this.moveTo(cursor);
+    if (cursor) this.settle(cursor);
     if (!this.fresh || this.closed) return;
     this.fresh = false;
     this.start = null;
@@ -67,8 +97,9 @@ export class Subscription {
       if (!m.redelivered) this.note(m.id);
     } else if (m.redelivered) {
       this.hand(m); // asked for by not acknowledging it
-    } else if (this.accept(m) === false) {
+    } else if (!this.accept(m)) {
       this.note(m.id);
+      if (this.heads) this.moveTo(this.known(m.channel)); // the hole is behind us
       this.catchUp().catch((err) => this.client.failed(err));
     }
   }
@@ -77,12 +108,13 @@ export class Subscription {
 
   // False: something before it is missing.
   accept(m) {
-    if (this.head && !isLater(m.id, this.head)) {
-      if (sameEpoch(m.id, this.head)) return true;
-      return false; // another log, and nobody told of it
+    const known = this.known(m.channel);
+    if (known) {
+      if (!isLater(m.id, known)) return sameEpoch(m.id, known); // passed; or another log, and nobody told of it
+      if (m.prev && isLater(m.prev, known) && !(this.excused && !isLater(m.prev, this.excused))) return false;
     }
-    if (this.head && m.prev && isLater(m.prev, this.head)) return false;
-    this.moveTo(m.id);
+    this.passed(m.channel, m.id);
+    if (this.heads && !(this.head && isLater(this.head, m.id))) this.moveTo(m.id);
     this.hand(m);
     return true;
   }
@@ -96,11 +128,19 @@ export class Subscription {
   gap(g) {
     if (this.closed || this.fresh) return;
     if (this.behind && !this.paging) return; // the page that we ask for tells it too
-    if (g.to && this.head && sameEpoch(g.to, this.head) && !isLater(g.to, this.head)) return;
+    const known = this.known(g.channel);
+    if (g.to && known && sameEpoch(g.to, known) && !isLater(g.to, known)) return;
+    if (this.heads && g.to && g.reason !== 'skipped') {
+      if (g.channel === this.channel) this.excused = g.to; // any of its channels may lack something
+      else this.passed(g.channel, g.to);
+      this.tell(g);
+      return;
+    }
     const now = g.to ?? g.oldest ?? this.client.top;
     if (!g.to && g.reason === 'epoch' && this.head && now && sameEpoch(now, this.head)) return;
     // What is there still, comes from the beginning of the log as it is now.
     this.moveTo(g.to ?? (now && beginOf(now)));
+    this.origin = this.head;
     this.tell(g);
   }
 
@@ -144,7 +184,7 @@ export class Subscription {
     this.paging = true;
     const whole = this.turn(reply);
     this.paging = false;
-    if (whole) this.moveTo(this.head && isLater(this.head, reply.cursor) ? this.head : reply.cursor);
+    if (whole) this.settle(reply.cursor);
     if (this.full) {
       this.lagging = true;
       return true;
@@ -169,8 +209,8 @@ export class Subscription {
         this.broken = m.id; // once more, perhaps it was lost on the way
         return false;
       }
-      this.tell({ type: 'gap', channel: this.channel, from: this.head, to: m.prev, reason: 'lost' });
-      this.moveTo(m.prev ?? beginOf(m.id));
+      this.tell({ type: 'gap', channel: m.channel, from: this.known(m.channel), to: m.prev, reason: 'lost' });
+      this.passed(m.channel, m.prev ?? beginOf(m.id));
       this.accept(m);
     }
     return true;

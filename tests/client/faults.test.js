@@ -252,6 +252,32 @@ for (const [transport, rule] of Object.entries(swallow)) {
   });
 }
 
+claim('a message of a pattern that was swallowed is missed by the chain of its channel, and fetched', async (t) => {
+  const d = await t.daemon();
+  const m = await Meddler.open(t, d);
+  const c = client(t, m, { transports: ['websocket'] });
+  const got = listen(c, 'room:*');
+  await event(c, 'transport');
+  m.rules.frame = (f) => (f.includes('swallowed') ? null : f);
+  for (const text of ['x 0', 'y 0', 'x swallowed', 'y 1', 'z 0', 'x 1', 'y 2']) await d.publish(`room:${text[0]}`, text);
+  assert.deepEqual(datas(await got.take(7)).sort(), ['x 0', 'x 1', 'x swallowed', 'y 0', 'y 1', 'y 2', 'z 0']);
+  await d.publish('room:x', 'end');
+  const [end] = await got.take(1);
+  assert.equal(end.data, 'end');
+  assert.deepEqual([c.seen.gap.length, got.items.length], [0, 0]);
+});
+
+claim('more patterns than the broker takes: the last one is refused, the others go on', async (t) => {
+  const d = await t.daemon({ options: { 'limits.patterns_per_subscription': 2 } });
+  const c = client(t, d);
+  const [one, two, three] = ['a:*', 'b:*', 'c:*'].map((p) => listen(c, p));
+  assert.equal((await three.errors.next()).code, 'too_many_patterns');
+  await event(c, 'transport');
+  await d.publish('a:1', 'x');
+  await d.publish('b:1', 'y');
+  assert.deepEqual(datas([...await one.take(1), ...await two.take(1)]), ['x', 'y']);
+});
+
 claim('a hole that can not be mended is a gap', async (t) => {
   const d = await t.daemon();
   const m = await Meddler.open(t, d);

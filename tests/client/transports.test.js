@@ -128,6 +128,26 @@ for (const transport of ALL) {
   });
 }
 
+for (const transport of ALL) {
+  claim(`${transport}: a pattern brings all its channels, those to come too, once and in order`, async (t) => {
+    const d = await daemon(t);
+    const space = fresh('room');
+    const ids = [];
+    for (const i of numbers(45)) ids.push((await d.publish(`${space}:${i % 4}`, `${i}`)).id);
+    const c = client(t, d, { transports: [transport] });
+    const got = listen(c, `${space}:*`, { since: ids[4] });
+    const own = listen(c, `${space}:1`, { last: 1 });
+    await event(c, 'transport');
+    for (const i of numbers(45, 45)) await d.publish(`${space}:${i % 7}`, `${i}`);
+    const all = await got.take(85);
+    assert.deepEqual(datas(all), numbers(85, 5).map(String));
+    assert.deepEqual(all.slice(0, 3).map((m) => m.channel), [1, 2, 3].map((n) => `${space}:${n}`));
+    const mine = numbers(45, 45).filter((i) => i % 7 === 1);
+    assert.deepEqual(datas(await own.take(1 + mine.length)), [41, ...mine].map(String));
+    assert.equal(c.seen.gap.length, 0);
+  });
+}
+
 claim('history: the newest, those after an id, and more than a reply holds', async (t) => {
   const d = await t.daemon({ options: { 'limits.history_limit': 10 } });
   const ch = fresh();
