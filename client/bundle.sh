@@ -1,7 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# bundle VERSION OUTPUT: the sources of the client as one minified ES module. Used by the build and by `npm pack`.
+# bundle VERSION FOLDER: the sources of the client as two minified ES modules: holdfast.js, and holdfast-more.js, which it
+# fetches when it is needed. Used by the build and by `npm pack`.
 set -eu
 here=$(CDPATH="" cd -- "$(dirname -- "$0")" && pwd)
-exec "${ESBUILD:-esbuild}" "$here/src/index.js" --bundle --format=esm --target=es2020 --minify --legal-comments=none \
-	--log-level=warning "--define:HOLDFAST_VERSION=\"$1\"" "--banner:js=/* Holdfast $1, MIT licence */" "--outfile=$2"
+bundle() {
+	"${ESBUILD:-esbuild}" "$here/src/$1" --bundle --format=esm --target=es2020 --minify --legal-comments=none --log-level=warning \
+		'--external:*/holdfast-more.js' "--define:HOLDFAST_VERSION=\"$3\"" "--banner:js=/* Holdfast $3, MIT licence */" "--outfile=$2"
+}
+bundle index.js "$2/holdfast.js" "$1"
+bundle holdfast-more.js "$2/holdfast-more.js" "$1"

@@ -23,8 +23,7 @@ export class Attendance {
       const list = await this.ask(sub.channel);
       if (!sub.closed) sub.held.unshift({ type: 'presence', ...list });
     } catch (err) {
-      if (!sub.closed && !err.retryable && sub.options.onError) guarded(sub.options.onError, err);
-      else if (!sub.closed) this.client.failed(err);
+      if (!sub.closed) sub.report(err);
     }
     const { held } = sub;
     sub.held = null;

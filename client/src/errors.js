@@ -1,44 +1,35 @@
 // SPDX-License-Identifier: MIT
 // errors: everything that can be refused or go wrong, by type and by code.
 
+// more: status, retryable, retryAfter (ms, as the server asked), detail (the broker's error object: `expected`, `head` …), cause.
 export class HoldfastError extends Error {
-  constructor(code, message, { status, retryable = false, retryAfter, cause, detail } = {}) {
+  constructor(code, message, more) {
     super(message);
-    this.name = this.constructor.title;
-    this.code = code;
-    this.status = status;
-    this.retryable = retryable;
-    this.retryAfter = retryAfter; // ms, as the server asked
-    this.detail = detail; // the broker's error object: `expected`, `head` …
-    if (cause) this.cause = cause;
+    Object.assign(this, { code, retryable: false }, more);
   }
 }
 
-// A minifier renames classes; names that people read stay.
-const named = (title, type) => Object.assign(type, { title });
-named('HoldfastError', HoldfastError);
-
-export const ConnectionError = named('ConnectionError', class extends HoldfastError {
+export class ConnectionError extends HoldfastError {
   constructor(code, message, more) { super(code, message, { retryable: true, ...more }); }
-});
-export const RefusedError = named('RefusedError', class extends HoldfastError {});
-export const OutboxFullError = named('OutboxFullError', class extends HoldfastError {});
-export const AbortError = named('AbortError', class extends HoldfastError {
-  constructor(reason) { super('aborted', 'aborted by its signal', { cause: reason }); }
-});
+}
+
+export class RefusedError extends HoldfastError {}
+export class OutboxFullError extends HoldfastError {}
+
+export class AbortError extends HoldfastError {
+  constructor(cause) { super('aborted', 'aborted by its signal', { cause }); }
+}
+
+// A minifier renames classes; the names that people read stay.
+for (const [name, type] of Object.entries({ HoldfastError, ConnectionError, RefusedError, OutboxFullError, AbortError })) type.prototype.name = name;
 
 export const closedError = () => new HoldfastError('closed', 'the client is closed');
 
-// These say that the token is no longer good (or was never there): a new one may help.
-const TOKEN_CODES = ['unauthorized', 'token_expired', 'token_invalid', 'token_required', 'bad_token'];
-
-export const wantsToken = (err) => err.status === 401 || TOKEN_CODES.includes(err.code);
-
-const RETRY_STATUS = [408, 425, 429];
-const RETRY_CODES = ['store_unavailable', 'overloaded', 'draining', 'too_many_requests', 'request_timeout', 'internal'];
+// The token is no longer good, or was never there: a new one may help.
+export const wantsToken = ({ status, code }) => status === 401 || /token|^unauthorized$/.test(code);
 
 // From {"code","message"} of an HTTP answer or an error frame.
-export function refusal({ code = 'http', message = 'refused', ...detail } = {}, status, retryAfter) {
-  const retryable = status ? status >= 500 && status !== 501 && status !== 505 || RETRY_STATUS.includes(status) : RETRY_CODES.includes(code);
+export function refusal({ code = 'http', message, ...detail }, status, retryAfter) {
+  const retryable = /^(408|425|429|5|store_unavailable|overloaded|draining|too_many_requests|request_timeout|internal)/.test(status ?? code) && !/^50[15]/.test(status);
   return new RefusedError(code, message, { status, retryable, retryAfter, detail });
 }

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 // http: one request to the broker: address, token, deadline, abort, and every failure as a typed error.
 
-import { AbortError, ConnectionError, closedError, refusal, wantsToken } from './errors.js';
+import { AbortError, ConnectionError, HoldfastError, closedError, refusal, wantsToken } from './errors.js';
 import { onAbort } from './wait.js';
 
 // Retry-After: seconds or a date → ms.
-function hint(text) {
-  if (!text) return undefined;
-  const ms = /^\d+$/.test(text) ? text * 1000 : Date.parse(text) - Date.now();
-  return ms > 0 ? ms : undefined;
-}
+const hint = (text) => (isNaN(text) ? Date.parse(text) - Date.now() : text * 1000) || 0;
 
 export class Http {
   constructor(url, { token, fetch: own, healthTimeout }) {
@@ -23,17 +19,16 @@ export class Http {
     this.closed = new AbortController();
   }
 
-  // A function is asked once, and again when the broker says that its token is no longer good.
-  token(anew) {
+  // A function is asked once, and again when the broker says that its token is no longer good, or when it failed.
+  async token(anew) {
     if (typeof this.source !== 'function') return this.source;
-    if (anew || !this.held) {
-      const held = Promise.resolve().then(() => this.source()).catch((err) => {
-        throw new ConnectionError('token', `the token function failed: ${err.message}`, { cause: err });
-      });
-      this.held = held;
-      held.catch(() => { if (this.held === held) this.held = null; });
+    if (anew) this.held = null;
+    try {
+      return await (this.held ??= this.source());
+    } catch (cause) {
+      this.held = null;
+      throw new ConnectionError('token', `no token: ${cause.message}`, { cause });
     }
-    return this.held;
   }
 
   url(path, query = []) {
@@ -42,25 +37,25 @@ export class Http {
   }
 
   // The answer, when it is a success. timeout: ms for the whole answer; with `stream` until its head.
-  async call(path, { query, method = 'GET', headers = {}, body, signal, timeout = this.timeout, stream } = {}) {
-    for (let anew = false; ; anew = true) {
-      try {
-        return await this.once(this.url(path, query), { method, headers, body }, { signal, timeout, stream, anew });
-      } catch (err) {
-        if (anew || typeof this.source !== 'function' || !wantsToken(err)) throw err;
-      }
+  async call(path, how = {}, anew) {
+    try {
+      return await this.once(path, how, anew);
+    } catch (err) {
+      if (anew || !wantsToken(err) || typeof this.source !== 'function') throw err;
+      return this.call(path, how, true);
     }
   }
 
-  async once(url, request, { signal, timeout, stream, anew }) {
+  async once(path, { query, signal, timeout = this.timeout, stream, headers, ...request }, anew) {
     const ctl = new AbortController();
     const stops = [signal, this.closed.signal].map((s) => onAbort(s, () => ctl.abort()));
     let late = false;
     const timer = setTimeout(() => { late = true; ctl.abort(); }, timeout);
     try {
       const token = await this.token(anew);
-      if (token) request.headers = { ...request.headers, Authorization: `Bearer ${token}` };
-      const res = await this.own(url, { cache: 'no-store', ...request, signal: ctl.signal });
+      const res = await this.own(this.url(path, query), {
+        cache: 'no-store', headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) }, ...request, signal: ctl.signal,
+      });
       if (!res.ok) throw await this.refused(res);
       if (!stream) return await res.json();
       stops.shift(); // its reader ends it by its signal
@@ -69,7 +64,7 @@ export class Http {
       if (this.closed.signal.aborted) throw closedError();
       if (signal?.aborted) throw new AbortError(signal.reason);
       if (late) throw new ConnectionError('timeout', `no answer within ${timeout} ms`);
-      if (err.code && err.retryable !== undefined) throw err;
+      if (err instanceof HoldfastError) throw err;
       throw new ConnectionError(err instanceof SyntaxError ? 'bad_answer' : 'unreachable', `${this.base}: ${err.message}`, { cause: err });
     } finally {
       clearTimeout(timer);
@@ -78,10 +73,8 @@ export class Http {
   }
 
   async refused(res) {
-    let said;
-    try { said = (await res.json()).error; } catch { /* not the broker's words: some proxy's */ }
-    const after = hint(res.headers.get('retry-after'));
-    return refusal(said ?? { code: 'http', message: `HTTP status ${res.status}` }, res.status, after);
+    const { error } = await res.json().catch(() => ({})); // or not the broker's words: some proxy's
+    return refusal(error ?? { message: `HTTP status ${res.status}` }, res.status, hint(res.headers.get('retry-after')));
   }
 
   close() { this.closed.abort(); }

@@ -8,14 +8,13 @@
 //
 //   idle ─ a subscription ─▶ find places ─▶ connect (choice.js) ─▶ connected ─ the link ends ─▶ pause (backoff, hints) ─▶ …
 
-import { ConnectionError, RefusedError, closedError } from './errors.js';
+import { ConnectionError, RefusedError } from './errors.js';
 import { beginOf, earlier, sameEpoch } from './ids.js';
 import { fromWire } from './message.js';
-import { TabLink } from './tabs.js';
 import { PollLink } from './transports/poll.js';
 import { SseLink } from './transports/sse.js';
 import { WebSocketLink } from './transports/websocket.js';
-import { Backoff, Pause } from './wait.js';
+import { Backoff } from './wait.js';
 
 const STABLE_MS = 5000;  // a link that lived so long was good: the next failure is a new one
 const REOPEN_MS = 20;    // changes of channels that come together are one
@@ -26,7 +25,7 @@ const LINKS = {
   websocket: (line, want) => new WebSocketLink(line, want),
   sse: (line, want) => new SseLink(line, want),
   longpoll: (line, want) => new PollLink(line, want, 'longpoll'),
-  tab: (line, want) => new TabLink(line, want),
+  tab: (line, want) => line.client.tabs.open(line, want),
   shortpoll: (line, want) => new PollLink(line, want, 'shortpoll'),
 };
 
@@ -35,24 +34,24 @@ export class Line {
     Object.assign(this, { client, subscriber });
     this.subs = new Set();
     this.links = new Set(); // all that are open; more than one while they overlap
-    this.backoff = new Backoff(client.options.backoff);
-    this.pause = new Pause();
-    this.latePause = new Pause();
+    this.shortLived = this.upgradeMs = 0;
+    this.backoff = new Backoff(client);
+    this.late = new Backoff(client); // of new subscriptions while connected
   }
 
   // --- subscriptions ---
 
   add(sub) {
     this.subs.add(sub);
-    if (!this.running) this.run().catch((err) => this.client.failed(err));
+    if (!this.running) this.run();
     else if (this.link) this.admit();
-    else this.pause.wake();
+    else this.backoff.wake();
   }
 
   remove(sub) {
     if (!this.subs.delete(sub)) return;
     if (!this.subs.size) {
-      this.pause.wake();
+      this.backoff.wake();
       this.link?.close();
     } else if (this.link && ![...this.subs].some((s) => s.channel === sub.channel)) {
       const { link } = this;
@@ -109,14 +108,14 @@ export class Line {
   async admit() {
     if (this.admitting) return;
     this.admitting = true;
-    const backoff = new Backoff(this.client.options.backoff);
+    this.late.reset();
     while (this.link && [...this.subs].some((s) => s.fresh)) {
       try {
         await this.place();
       } catch (err) {
         if (this.client.closed) break;
         this.client.failed(err);
-        await this.latePause.for(backoff.next(err.retryAfter));
+        await this.late.after(err);
       }
     }
     this.admitting = false;
@@ -133,10 +132,9 @@ export class Line {
       this.reopenSoon();
       return;
     }
-    const since = this.subscriber ? missing.map((s) => s.head).reduce((a, b) => a && b && earlier(a, b)) : missing.map((s) => s.head).reduce(earlier, undefined);
+    const since = missing.map((s) => s.head).reduce((a, b) => (this.subscriber && !(a && b) ? undefined : earlier(a, b)));
     try {
       if (channels.length) {
-        if (link.name !== 'websocket') link.mark = earlier(link.mark, since);
         await link.join(channels, since);
         link.mark = earlier(link.mark, since);
         channels.forEach((c) => link.channels.add(c));
@@ -151,7 +149,7 @@ export class Line {
     for (const s of subs) {
       if (s.closed) continue;
       s.joined = true;
-      this.client.attend(s);
+      this.client.attendance.attend(s);
     }
   }
 
@@ -173,7 +171,6 @@ export class Line {
     this.joined(before);
     if (old) setTimeout(() => old.close(), SETTLE_MS);
     if (!link.via) client.choice.worked(link.name);
-    this.retry = undefined;
     client.trusted(this, link.via ?? link.name, reason, Date.now() - began);
     this.planUpgrade();
     this.admit();
@@ -181,67 +178,62 @@ export class Line {
 
   // Try what is offered, one after the other.
   async connect() {
+    const { client } = this;
     const began = Date.now();
-    const reason = this.joinedOnce ? 'reconnected' : 'connected';
-    let last = new ConnectionError('no_transport', 'none of the wanted transports is on offer here');
     const tried = [];
-    const leader = !this.subscriber && await this.client.tabs?.leader();
-    for (const name of leader ? ['tab'] : this.client.choice.order()) {
+    let last;
+    await client.sharing;
+    const leader = !this.subscriber && await client.tabs?.leader();
+    for (const name of leader ? ['tab'] : client.choice.order()) {
       try {
         const link = await this.open(name);
-        if (!this.subs.size) return link.close();
-        this.adopt(link, tried.length ? 'fallback' : reason, began);
-        return undefined;
+        if (!this.subs.size) link.close();
+        else this.adopt(link, tried[0] ? 'fallback' : this.joinedOnce ? 'reconnected' : 'connected', began);
+        return;
       } catch (err) {
-        if (this.client.closed || !this.subs.size) throw closedError();
-        tried.push(`${name}: ${err.message}`);
         last = err;
+        tried.push(err.message);
+        if (client.closed || !this.subs.size) break;
       }
     }
-    throw Object.assign(new ConnectionError(last.code, `no transport works (${tried.join('; ') || last.message})`, { cause: last, retryAfter: last.retryAfter }), { refused: last instanceof RefusedError && !last.retryable });
+    const { code = 'no_transport', retryable = true, retryAfter } = last ?? {};
+    throw new ConnectionError(code, `no transport works: ${tried}`, { cause: last, retryAfter, refused: !retryable });
   }
 
   // A link with the channels of now takes over.
-  async swap(name, reason) {
+  async swap(link, name, reason) {
     const began = Date.now();
-    const { link } = this;
     const next = await this.open(name);
-    if (this.link !== link || link.over) return next.close();
-    this.adopt(next, reason, began);
-    return undefined;
+    if (this.link !== link) next.close();
+    else this.adopt(next, reason, began);
   }
 
   reopenSoon() {
-    if (this.reopening) return;
-    this.reopening = setTimeout(async () => {
+    this.reopening ??= setTimeout(async () => {
       const { link } = this;
       try {
-        if (link && !link.over) await this.swap(link.name, 'channels');
+        if (link) await this.swap(link, link.name, 'channels');
       } catch (err) {
         link.fail(err);
-      } finally {
-        this.reopening = null;
-        if (this.link && this.placed().some((s) => !s.joined)) this.join();
       }
+      this.reopening = null;
+      if (this.link) this.join();
     }, REOPEN_MS);
   }
 
   planUpgrade() {
     clearTimeout(this.upgrading);
-    const { client, link } = this;
-    if (!client.choice.better(link.name).length) {
-      this.upgradeMs = undefined;
+    const { client: { choice, options }, link } = this;
+    if (!choice.better(link.name).length) {
+      this.upgradeMs = 0;
       return;
     }
-    this.upgradeMs = this.upgradeMs ? Math.min(this.upgradeMs * 2, UPGRADE_MAX_MS) : client.options.upgradeAfter;
+    this.upgradeMs = Math.min(this.upgradeMs * 2, UPGRADE_MAX_MS) || options.upgradeAfter;
     this.upgrading = setTimeout(async () => {
-      for (const name of client.choice.better(link.name)) {
-        try {
-          if (this.link === link && !link.over) return await this.swap(name, 'upgrade');
-        } catch { /* it is tried again */ }
+      for (const name of choice.better(link.name)) {
+        if (this.link === link) await this.swap(link, name, 'upgrade').catch(() => {}); // it is tried again
       }
-      if (this.link === link && !link.over) this.planUpgrade();
-      return undefined;
+      if (this.link === link) this.planUpgrade();
     }, this.upgradeMs);
   }
 
@@ -288,31 +280,30 @@ export class Line {
   async run() {
     this.running = true;
     const { client } = this;
-    while (this.subs.size && !client.closed) {
-      let end = {};
+    while (this.subs.size) {
+      let end;
       try {
         client.setState(this, 'connecting');
         await Promise.all([client.learn(), this.place()]);
-        if (!this.subs.size) break;
-        await this.connect();
-        end = await this.watched();
-      } catch (err) {
-        end = { error: err };
-        client.forget();
-        if (err.refused) await this.findRefused(err.code);
+        if (this.subs.size) await this.connect();
+        end = this.link && await this.watched();
+      } catch (error) {
+        end = { error };
+        client.known = false;
+        if (error.refused) await this.findRefused(error.code);
       }
-      if (!this.subs.size || client.closed) break;
-      if (end.final) {
-        for (const s of [...this.subs]) s.fail(end.error);
-        break;
-      }
+      if (!this.subs.size) break;
       client.failed(end.error);
-      await this.rest(end);
+      if (end.final) for (const s of [...this.subs]) s.fail(end.error);
+      else {
+        const ms = end.delay ?? this.backoff.next(end.error.retryAfter);
+        client.setState(this, 'waiting', { retryIn: Math.round(ms), reason: end.error.code });
+        await this.backoff.pause(ms);
+      }
     }
     this.running = false;
     this.mark = undefined;
-    client.setState(this, null);
-    if (this.subs.size && !client.closed) this.add([...this.subs][0]);
+    client.setState(this);
   }
 
   // Until the link, or the last of those that took its place, has ended.
@@ -322,48 +313,31 @@ export class Line {
       const end = await link.ended;
       if (this.link !== link) continue;
       clearTimeout(this.upgrading);
-      this.latePause.wake();
+      this.late.wake();
       this.mark = link.mark;
       this.link = null;
-      if (end.error?.code === 'held_back') this.client.choice.avoid(link.name, this.client.options.upgradeAfter);
-      const lived = Date.now() - link.proven;
-      if (lived > STABLE_MS) {
-        this.backoff.reset();
-        this.shortLived = 0;
-      } else if (end.delay === undefined && (this.shortLived = (this.shortLived ?? 0) + 1) > 2) {
-        this.client.choice.avoid(link.name, this.client.options.upgradeAfter);
-      }
+      const isShort = Date.now() - link.proven < STABLE_MS;
+      if (!isShort) this.backoff.reset();
+      this.shortLived = isShort && end.delay === undefined ? this.shortLived + 1 : 0;
+      if (this.shortLived > 2 || end.error?.code === 'held_back') this.client.choice.avoid(link.name);
       return end;
     }
   }
 
-  async rest({ error, delay }) {
-    const { client } = this;
-    const ms = delay ?? this.backoff.next(Math.max(error?.retryAfter ?? 0, error?.code === 'closed' && this.retry ? Math.min(this.retry, 1000) : 0));
-    client.setState(this, 'waiting', { retryIn: Math.round(ms), reason: error?.code });
-    await this.pause.for(ms);
-  }
-
-  // All transports were refused: is one of the channels?
+  // All transports were refused: is one of the channels, or are they too many?
   async findRefused(code) {
-    if (/^too_many/.test(code)) {
-      [...this.subs].pop().fail(new RefusedError(code, 'more than the broker takes on one connection'));
-      return;
-    }
-    for (const channel of this.channels()) {
-      try {
-        await this.client.poll([channel], this.subscriber ? { subscriber: this.subscriber } : {});
-      } catch (err) {
-        if (!err.retryable && err instanceof RefusedError) [...this.subs].filter((s) => s.channel === channel).forEach((s) => s.fail(err));
-      }
-    }
+    const most = /^too_many/.test(code) && [...this.subs].pop();
+    if (most) most.fail(new RefusedError(code, 'more than the broker takes on one connection'));
+    else await Promise.all([...this.subs].map((s) => this.client.poll([s.channel], { subscriber: this.subscriber }).catch((err) => {
+      if (!err.retryable) s.fail(err);
+    })));
   }
 
   // The network is back, or the page is seen again: do not wait, and see whether the link is alive.
   hurry() {
-    this.pause.wake();
-    this.latePause.wake();
-    for (const s of this.subs) s.pause.wake();
+    this.backoff.wake();
+    this.late.wake();
+    for (const s of this.subs) s.retry.wake();
     this.link?.verify();
   }
 
@@ -371,7 +345,7 @@ export class Line {
     clearTimeout(this.reopening);
     for (const link of [...this.links]) link.close();
     for (const s of [...this.subs]) s.close();
-    this.pause.wake();
-    this.latePause.wake();
+    this.backoff.wake();
+    this.late.wake();
   }
 }

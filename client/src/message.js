@@ -36,7 +36,7 @@ export async function toWire(data, type) {
   const w = {};
   if (type) w.content_type = type;
   if (data instanceof Uint8Array) Object.assign(w, { data: toBase64(data), encoding: 'base64' });
-  else if (data === undefined) throw new TypeError('there is nothing to publish: data is undefined');
+  else if (data === undefined) throw new TypeError('data is undefined');
   else w.data = JSON.parse(JSON.stringify(data)); // as it is now, whatever the caller does to it later
   return w;
 }

@@ -9,7 +9,7 @@
 import { AbortError, ConnectionError, HoldfastError, OutboxFullError, closedError } from './errors.js';
 import { random } from './ids.js';
 import { toBody, toWire } from './message.js';
-import { Backoff, Pause, check, deferred, onAbort } from './wait.js';
+import { Backoff, check, deferred, onAbort } from './wait.js';
 
 const FLIGHT_MESSAGES = 200;
 const FLIGHT_BYTES = 256 * 1024;
@@ -21,14 +21,29 @@ export class MemoryStore {
   close() {}
 }
 
+// A publish frame, over a socket if there is one, else by POST: the broker does not care, nor does a producer's number.
+export async function transmit(client, frame, signal) {
+  const link = [...client.lines.values()].map((l) => l.link).find((l) => l?.ask && !l.over);
+  if (link) return link.ask({ type: 'publish', ...frame });
+  const { messages, channel, key, producer, producer_seq: seq, ttl, expect, ephemeral } = frame;
+  const [body, type] = messages ? [JSON.stringify(messages), 'application/json'] : toBody(frame);
+  return client.http.call('/v1/publish', {
+    method: 'POST', body, signal,
+    query: Object.entries({ channel, ttl, expect, ephemeral, batch: messages && 'messages' }),
+    headers: { 'Content-Type': type, ...(key && { 'Idempotency-Key': key }), ...(producer && { 'Producer-Id': producer, 'Producer-Seq': `${seq}` }) },
+  });
+}
+
 const alone = ({ terms, single }) => single || Object.keys(terms).length > 0;
 
 export class Outbox {
   constructor(client, store) {
-    Object.assign(this, { client, store, queue: [], flight: null, adding: 0 });
-    this.pause = new Pause();
-    this.backoff = new Backoff(client.options.backoff);
-    this.chain = this.opened = store.open(this);
+    Object.assign(this, { client, queue: [], flight: null, adding: 0 });
+    this.backoff = new Backoff(client);
+    this.chain = this.opened = Promise.resolve(store).then((s) => {
+      this.store = s;
+      return s.open(this);
+    });
     this.opened.catch((err) => client.failed(err));
   }
 
@@ -57,17 +72,16 @@ export class Outbox {
     this.pump();
   }
 
-  publish(channel, data, { signal, type, ephemeral, key, ttl, expect } = {}) {
-    try { check(signal); } catch (err) { return Promise.reject(err); }
-    if (this.closed) return Promise.reject(closedError());
-    if (ephemeral) return this.client.sendNow(channel, data, type, signal);
-    if (this.size >= this.client.options.maxOutbox) {
-      return Promise.reject(new OutboxFullError('outbox_full', `${this.size} publishes wait already (maxOutbox)`));
-    }
-    const terms = Object.fromEntries(Object.entries({ key, ttl, expect }).filter(([, v]) => v !== undefined));
-    const entry = { channel, terms, ...deferred() };
+  async publish(channel, data, { signal, type, ephemeral, key, ttl, expect } = {}) {
+    check(signal);
     const wire = toWire(data, type); // now: what the caller changes later is not meant
+    if (ephemeral) return wire.then((w) => transmit(this.client, { channel, ...w, ephemeral }, signal)).then(() => ({ channel })); // now or never
     wire.catch(() => {});
+    if (this.size >= this.client.options.maxOutbox) {
+      throw new OutboxFullError('outbox_full', `${this.size} publishes wait (maxOutbox)`);
+    }
+    const terms = { ...(key && { key }), ...(ttl && { ttl }), ...(expect && { expect }) };
+    const entry = { channel, terms, ...deferred() };
     this.adding++;
     this.chain = this.chain.then(() => this.add(entry, wire, signal)).catch((err) => entry.reject(err)).finally(() => { this.adding--; });
     return entry.promise;
@@ -139,7 +153,7 @@ export class Outbox {
     const window = (this.client.info?.limits.key_window ?? Infinity) * 1000;
     let receipts;
     if (flight.sent && Date.now() - flight.sent > window) {
-      await this.give(flight, new ConnectionError('outcome_unknown', 'sent, never answered, and too long ago for the broker to know it again'), true);
+      await this.give(flight, new ConnectionError('outcome_unknown', 'sent, never answered, and too long ago to be known again'), true);
       return;
     }
     try {
@@ -165,7 +179,7 @@ export class Outbox {
       this.next = err.detail.expected;
       this.flight = null;
     } else if (err.retryable) {
-      await this.pause.for(this.backoff.next(err.retryAfter));
+      await this.backoff.after(err);
     } else if (flight.entries.length > 1) {
       flight.entries.forEach((e) => { e.single = true; });
       this.flight = null;
@@ -185,33 +199,25 @@ export class Outbox {
     }
   }
 
-  // Over the socket if there is one, else by POST: the broker does not care, nor does the number.
   async send({ entries, seq }) {
     const [{ channel, terms, wire }] = entries;
-    const { client } = this;
-    const one = entries.length === 1;
-    const producer = terms.key ? {} : { producer: this.producer, producer_seq: seq };
     const messages = entries.map((e) => ({ channel: e.channel, ...e.wire }));
-    let reply = await client.askLink({ type: 'publish', ...(one ? messages[0] : { messages }), ...terms, ...producer });
-    if (!reply) {
-      const [body, type] = one ? toBody(wire) : [JSON.stringify(messages), 'application/json'];
-      const query = one ? [['channel', channel], ['ttl', terms.ttl], ['expect', terms.expect]] : [['batch', 'messages']];
-      const headers = { 'Content-Type': type, ...(terms.key ? { 'Idempotency-Key': terms.key } : { 'Producer-Id': this.producer, 'Producer-Seq': String(seq) }) };
-      reply = await client.http.call('/v1/publish', { method: 'POST', query, headers, body });
-    }
-    const ids = reply.ids ?? [reply.id];
-    return entries.map((e, i) => ({ id: ids[i] ?? undefined, channel: e.channel, duplicate: reply.duplicate, durability: reply.durability }));
+    const reply = await transmit(this.client, {
+      ...(messages[1] ? { messages } : { channel, ...wire }), ...terms, ...(!terms.key && { producer: this.producer, producer_seq: seq }),
+    });
+    const { ids = [reply.id], duplicate, durability } = reply;
+    return entries.map((e, i) => ({ id: ids[i] ?? undefined, channel: e.channel, duplicate, durability }));
   }
 
   hurry() {
-    this.pause.wake();
+    this.backoff.wake();
     this.pump();
   }
 
   close() {
     this.closed = true;
-    this.pause.wake();
+    this.backoff.wake();
     for (const e of this.queue) e.reject?.(closedError());
-    this.store.close();
+    this.store?.close();
   }
 }

@@ -14,21 +14,18 @@
 import { AbortError, HoldfastError, closedError } from './errors.js';
 import { beginOf, isLater, sameEpoch } from './ids.js';
 import { fromWire, inOrder } from './message.js';
-import { Backoff, Pause, deferred, guarded, onAbort } from './wait.js';
+import { Backoff, deferred, guarded, onAbort } from './wait.js';
 
 const HEADS = 1000;
-
-const store = () => {
-  try { return globalThis.sessionStorage; } catch { return undefined; } // forbidden to this page
-};
 
 export class Subscription {
   constructor(client, line, channel, options, onMessage) {
     Object.assign(this, { client, line, channel, options, onMessage });
     this.fresh = true;
-    this.start = options.since === undefined && options.last === undefined ? null : { since: options.since, last: options.last };
+    const { since, last } = options;
+    this.start = (since ?? last) === undefined ? null : { since, last };
     this.began = deferred();
-    this.pause = new Pause();
+    this.retry = new Backoff(client);
     if (channel.endsWith('*')) this.heads = new Map();
     if (options.persist) this.remembered(options.persist);
     this.unabort = onAbort(options.signal, () => this.close(new AbortError(options.signal.reason)));
@@ -41,15 +38,16 @@ export class Subscription {
   remembered(name) {
     this.key = `holdfast:${name === true ? `${this.client.http.base} ${this.channel} ${this.options.subscriber ?? ''}` : name}`;
     const { since } = this.options;
-    const kept = !since || since === '0' ? store()?.getItem(this.key) : null;
-    if (kept) this.start = { since: kept };
+    try {
+      const kept = (!since || since === '0') && sessionStorage.getItem(this.key);
+      if (kept) this.start = { since: kept };
+    } catch { /* there is none, or it is forbidden */ }
   }
 
   moveTo(id) {
     if (!id || id === this.head) return;
     this.head = id;
-    if (!this.key) return;
-    try { store()?.setItem(this.key, id); } catch { /* full, or forbidden: then only this page knows */ }
+    try { if (this.key) sessionStorage.setItem(this.key, id); } catch { /* then only this page knows */ }
   }
 
   covers(channel) { return channel === this.channel || (this.heads && channel.startsWith(this.channel.slice(0, -1))); }
@@ -158,9 +156,9 @@ export class Subscription {
   async catchUp() {
     if (this.behind) return;
     this.behind = true;
-    const backoff = new Backoff(this.client.options.backoff);
+    this.retry.reset();
     try {
-      while (!this.closed && !(await this.page(backoff)));
+      while (!this.closed && !(await this.page()));
       this.want = undefined;
     } finally {
       this.behind = this.paging = false;
@@ -168,15 +166,15 @@ export class Subscription {
   }
 
   // One page. True: nothing more is to be had, or the reader has enough.
-  async page(backoff) {
+  async page() {
     let reply;
     const place = this.head ? { since: this.head } : this.start;
     try {
-      reply = await this.client.poll([this.channel], place ?? {}, { signal: this.stop?.signal });
-      backoff.reset();
+      reply = await this.client.poll([this.channel], place ?? {});
+      this.retry.reset();
     } catch (err) {
       if (this.fresh || !err.retryable || this.closed) throw err;
-      await this.pause.for(backoff.next(err.retryAfter));
+      await this.retry.after(err);
       return false;
     }
     if (this.closed) return true;
@@ -191,7 +189,7 @@ export class Subscription {
     }
     if (!whole || reply.more) return false;
     if (!this.want || !isLater(this.want, this.head)) return true;
-    await this.pause.for(backoff.next()); // seen live, and not there yet: ask again
+    await this.retry.after(); // seen live, and not there yet: ask again
     return false;
   }
 
@@ -224,17 +222,21 @@ export class Subscription {
     this.catchUp().catch((err) => this.client.failed(err));
   }
 
+  report(err) {
+    if (this.options.onError) guarded(this.options.onError, err);
+    else this.client.failed(err);
+  }
+
   fail(err) {
-    guarded(this.options.onError, err);
-    if (!this.options.onError) this.client.failed(err);
+    this.report(err);
     this.close(err);
   }
 
   // Cumulative: everything up to and including this message. Acknowledgements that wait for one on its way become one.
   ack(message) {
     const id = typeof message === 'string' ? message : message?.id;
-    if (!this.options.subscriber) return Promise.reject(new HoldfastError('not_durable', 'only a subscription with `subscriber` can acknowledge'));
-    if (!id) return Promise.reject(new HoldfastError('no_id', 'an ephemeral message has nothing to acknowledge'));
+    if (!this.options.subscriber) return Promise.reject(new HoldfastError('not_durable', 'no `subscriber`'));
+    if (!id) return Promise.reject(new HoldfastError('no_id', 'a message without id'));
     if (this.closed) return Promise.reject(closedError());
     this.acking ??= { ...deferred(), id };
     if (isLater(id, this.acking.id)) this.acking.id = id;
@@ -245,25 +247,21 @@ export class Subscription {
 
   async sendAcks() {
     if (this.ackBusy) return;
-    this.ackBusy = true;
-    const backoff = new Backoff(this.client.options.backoff);
+    this.ackBusy = new Backoff(this.client);
     for (let job; (job = this.acking); ) {
       this.acking = null;
+      const body = JSON.stringify({ subscriber: this.options.subscriber, channel: this.channel, id: job.id });
       try {
-        const body = JSON.stringify({ subscriber: this.options.subscriber, channel: this.channel, id: job.id });
         await this.client.http.call('/v1/ack', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
         job.resolve();
       } catch (err) {
-        if (!err.retryable || this.client.closed) job.reject(err);
-        else {
-          if (this.acking) { // later ones go with it
-            this.acking.promise.then(job.resolve, job.reject);
-          } else this.acking = job;
-          await this.pause.for(backoff.next(err.retryAfter));
-        }
+        if (!err.retryable) job.reject(err);
+        else if (this.acking) this.acking.promise.then(job.resolve, job.reject); // a later one says it too
+        else this.acking = job;
+        if (err.retryable) await this.ackBusy.after(err);
       }
     }
-    this.ackBusy = false;
+    this.ackBusy = null;
   }
 
   close(reason) {
@@ -271,7 +269,7 @@ export class Subscription {
     this.closed = true;
     this.unabort?.();
     this.began.reject(reason ?? closedError());
-    this.pause.wake();
+    this.retry.wake();
     this.onClose?.(reason);
     this.line.remove(this);
   }

@@ -3,37 +3,32 @@
 
 import { AbortError } from './errors.js';
 
+// Pauses that can be ended early (wake), and how long they are to be.
 export class Backoff {
-  constructor({ min = 500, max = 30000 } = {}) {
-    this.min = min;
-    this.max = max;
-    this.n = 0;
+  constructor({ options: { backoff } }) {
+    Object.assign(this, { min: 500, max: 30000, n: 0 }, backoff);
   }
 
   // Full jitter: clients that were cut off together do not come back together. What the server asked for is the least.
-  next(least = 0) {
-    const ceiling = Math.min(this.max, this.min * 2 ** this.n++);
-    return least + Math.random() * ceiling;
-  }
+  next(least = 0) { return least + Math.random() * Math.min(this.max, this.min * 2 ** this.n++); }
 
   reset() { this.n = 0; }
-}
 
-// A pause that can be ended early: wake().
-export class Pause {
-  wake() { this.go?.(); }
-
-  for(ms) {
-    this.go?.();
+  pause(ms) {
+    this.wake();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.go(), ms);
+      const timer = setTimeout(resolve, ms);
       this.go = () => {
         clearTimeout(timer);
-        this.go = null;
         resolve();
       };
     });
   }
+
+  // After a failure.
+  after(err) { return this.pause(this.next(err?.retryAfter)); }
+
+  wake() { this.go?.(); }
 }
 
 export const check = (signal) => { if (signal?.aborted) throw new AbortError(signal.reason); };

@@ -4,19 +4,16 @@
 
 export function watchWorld(client) {
   const { window: page, document } = globalThis;
-  if (!page?.addEventListener) return () => {};
-  const on = [
-    [page, 'online', () => {
-      client.isOffline = false;
-      client.hurry();
-    }],
-    [page, 'offline', () => {
-      client.isOffline = true;
-      for (const [line, state] of client.states) client.setState(line, state);
-    }],
-    [page, 'pageshow', (e) => { if (e.persisted) client.hurry(); }],
-    [document, 'visibilitychange', () => { if (document.visibilityState === 'visible') client.hurry(); }],
-  ].filter(([target]) => target);
-  for (const [target, type, fn] of on) target.addEventListener(type, fn);
-  return () => { for (const [target, type, fn] of on) target.removeEventListener(type, fn); };
+  const on = (target, type, fn) => target?.addEventListener?.(type, fn, { signal: client.http.closed.signal });
+  const hurry = () => client.hurry();
+  on(page, 'online', () => {
+    client.isOffline = false;
+    client.hurry();
+  });
+  on(page, 'offline', () => {
+    client.isOffline = true;
+    for (const [line, state] of client.states) client.setState(line, state);
+  });
+  on(page, 'pageshow', hurry);
+  on(document, 'visibilitychange', hurry);
 }

@@ -38,7 +38,7 @@ claim('a WebSocket that hangs is given up in time', async (t) => {
 
 claim('a WebSocket that opens and then swallows what comes is not trusted', async (t) => {
   const m = await Meddler.open(t, await t.daemon(), { frame: (text) => (/"hello"/.test(text) ? text : null) });
-  const c = client(t, m, { healthTimeout: 300 });
+  const c = client(t, m, { healthTimeout: 1000 });
   listen(c, 'a');
   assert.equal((await event(c, 'transport')).transport, 'sse');
 });

@@ -7,7 +7,7 @@
 
 import { earlier } from '../ids.js';
 import { inOrder } from '../message.js';
-import { Pause } from '../wait.js';
+import { Backoff } from '../wait.js';
 import { Link } from './link.js';
 
 const WAIT = 25; // seconds
@@ -16,7 +16,7 @@ const FAILURES = 3;
 export class PollLink extends Link {
   constructor(line, want, name) {
     super(line, name, want);
-    this.pause = new Pause();
+    this.backoff = new Backoff(line.client);
     this.wait = name === 'longpoll' ? WAIT : 0;
     this.placed = new Set();
     this.turn = 0;
@@ -28,10 +28,11 @@ export class PollLink extends Link {
   // The channels have changed.
   poke() {
     this.waiting?.abort();
-    this.pause.wake();
+    this.backoff.wake();
   }
 
-  join(channels) {
+  join(channels, since) {
+    this.mark = earlier(this.mark, since);
     channels.forEach((c) => this.channels.add(c));
     this.turn++; // an answer that is on its way is not for them
     this.poke();
@@ -41,7 +42,6 @@ export class PollLink extends Link {
   verify() {}
 
   async run() {
-    let idle = 1000;
     for (let failures = 0; !this.over;) {
       const began = Date.now();
       const { turn } = this;
@@ -65,12 +65,8 @@ export class PollLink extends Link {
       const first = !this.proven;
       this.prove();
       if (reply.more || first) continue;
-      if (!this.wait) {
-        idle = some ? 1000 : Math.min(idle * 1.5, 5000);
-        await this.pause.for(idle);
-      } else if (!some && took < 1000) { // somebody on the way answers for the broker, or does not let it wait
-        await this.pause.for(1000);
-      }
+      if (!this.wait) await this.backoff.pause(some ? 1000 : 3000);
+      else if (!some && took < 1000) await this.backoff.pause(1000); // somebody on the way does not let it wait
     }
   }
 
@@ -81,8 +77,8 @@ export class PollLink extends Link {
     const wait = this.proven && !unplaced.length ? this.wait : 0;
     const start = unplaced.length ? { subscriber: line.subscriber, since: this.since } : { since: this.mark };
     this.waiting = new AbortController();
-    const reply = await client.poll(channels, start, {
-      wait, signal: this.waiting.signal, timeout: this.proven ? wait * 1000 + Math.max(5000, client.options.healthTimeout) : client.options.healthTimeout,
+    const reply = await client.poll(channels, { ...start, wait: wait || undefined }, {
+      signal: this.waiting.signal, timeout: this.proven ? wait * 1000 + client.http.timeout : client.options.healthTimeout,
     });
     unplaced.forEach((c) => this.placed.add(c));
     return { ...reply, partial: unplaced.length > 0 };

@@ -8,10 +8,10 @@ import { ConnectionError } from '../errors.js';
 import { onAbort } from '../wait.js';
 import { Link } from './link.js';
 
-// Text in any pieces → {event, data} (WHATWG HTML 9.2.6). `retry:` is told apart.
+// Text in any pieces → data of events (WHATWG HTML 9.2.6) and `retry:`. What kind of event it is stands in the data, too.
 export class SseParser {
   constructor(onEvent, onRetry) {
-    Object.assign(this, { onEvent, onRetry, rest: '', event: '', data: [] });
+    Object.assign(this, { onEvent, onRetry, rest: '', data: [] });
   }
 
   push(text) {
@@ -22,15 +22,13 @@ export class SseParser {
 
   line(line) {
     if (!line) {
-      if (this.data.length) this.onEvent(this.event, this.data.join('\n'));
-      this.event = '';
+      if (this.data.length) this.onEvent(this.data.join('\n'));
       this.data = [];
       return;
     }
     const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line);
     if (field === 'data') this.data.push(value);
-    else if (field === 'event') this.event = value;
-    else if (field === 'retry' && /^\d+$/.test(value)) this.onRetry(Number(value));
+    else if (field === 'retry') this.onRetry(parseInt(value, 10) || 0);
   }
 }
 
@@ -44,23 +42,23 @@ export class SseLink extends Link {
 
   async run() {
     const { client, ctl, line } = this;
-    const query = [...client.channelQuery(this.channels), ['since', this.since], ['subscriber', line.subscriber], ['probe', '1'], ...client.sessionQuery()];
+    const query = client.query(this.channels, { since: this.since, subscriber: line.subscriber, probe: 1 });
     const res = await client.http.call('/v1/sse', {
       query, headers: { Accept: 'text/event-stream' }, stream: true, signal: ctl.signal, timeout: client.options.healthTimeout,
     });
     const reader = res.body?.getReader();
     onAbort(ctl.signal, () => reader?.cancel().catch(() => {}));
     if (!reader || !/^text\/event-stream/.test(res.headers.get('content-type'))) throw new ConnectionError('bad_answer', 'not an event stream');
-    const parser = new SseParser((event, data) => {
+    const parser = new SseParser((data) => {
       const w = JSON.parse(data);
       this.take(w);
       this.judge(w);
-    }, (ms) => { line.retry = ms; });
+    }, (ms) => { this.retryAfter = ms; });
     const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await reader.read();
       if (this.over) return;
-      if (done) throw new ConnectionError('closed', 'the event stream ended');
+      if (done) throw new Error('the event stream ended');
       this.heardAt = Date.now();
       parser.push(decoder.decode(value, { stream: true }));
     }
@@ -73,7 +71,7 @@ export class SseLink extends Link {
     this.settled = type === 'heartbeat';
     if (this.settled || Date.now() - this.greetedAt > FLOW_MS) this.prove();
     if (this.settled || !this.proven) return;
-    this.tail = setTimeout(() => this.fail(new ConnectionError('held_back', 'something on the way holds events back')), this.client.options.healthTimeout);
+    this.tail = setTimeout(() => this.fail(new ConnectionError('held_back', 'sse: events are held back')), this.client.options.healthTimeout);
   }
 
   shut() { clearTimeout(this.tail); }

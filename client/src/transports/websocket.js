@@ -2,24 +2,18 @@
 // websocket: all channels over one socket. Proven when the subscription was confirmed: that is a round trip after hello.
 
 import { ConnectionError, refusal, wantsToken } from '../errors.js';
-import { deferred } from '../wait.js';
 import { Link } from './link.js';
 
 export class WebSocketLink extends Link {
   constructor(line, want) {
     super(line, 'websocket', want);
-    this.want = want;
-    this.refs = 0;
-    this.asked = new Map();
     const { http, options } = this.client;
     const url = http.url('/v1/ws', [['session', this.client.session]]).replace(/^http/, 'ws');
     const socket = this.socket = new (options.WebSocket ?? globalThis.WebSocket)(url, 'holdfast.v1.json');
     socket.onmessage = ({ data }) => {
-      let w;
-      try { w = JSON.parse(data); } catch { return this.fail(new ConnectionError('bad_answer', 'a frame that is no JSON')); }
-      this.take(w);
+      try { this.take(JSON.parse(data)); } catch (err) { this.fail(err); }
     };
-    socket.onerror = socket.onclose = (e) => this.fail(new ConnectionError('closed', `the WebSocket was closed${e.code ? ` (${e.code})` : ''}`));
+    socket.onerror = socket.onclose = (e) => this.fail(new ConnectionError('closed', `the WebSocket was closed (${e.code ?? 'not opened'})`));
   }
 
   shut() {
@@ -28,29 +22,16 @@ export class WebSocketLink extends Link {
     socket.onerror = () => {};
     if (socket.terminate && socket.readyState !== 1) socket.terminate(); // Node's `ws` would wait
     else socket.close();
-    for (const { reject } of this.asked.values()) reject(new ConnectionError('closed', 'the connection ended before the answer'));
-    this.asked.clear();
   }
 
   // A frame, and its reply.
-  ask(frame) {
-    const d = deferred();
-    if (this.over) return Promise.reject(new ConnectionError('closed', 'the connection is closed'));
-    const ref = ++this.refs;
-    this.asked.set(ref, d);
-    this.socket.send(JSON.stringify({ ...frame, ref }));
-    return d.promise;
-  }
+  ask(frame) { return this.question((ref) => this.socket.send(JSON.stringify({ ...frame, ref }))); }
 
   other(w) {
-    const d = this.asked.get(w.ref);
-    this.asked.delete(w.ref);
-    if (w.type === 'error') {
-      const err = refusal(w);
-      if (d) d.reject(err);
-      else if (wantsToken(err)) this.present(true).catch((e) => this.fail(e));
-      else this.client.failed(err);
-    } else d?.resolve(w);
+    const err = w.type === 'error' && refusal(w);
+    if (this.answer(w.ref, err, w) || !err) return;
+    if (wantsToken(err)) this.present(true).catch((e) => this.fail(e));
+    else this.client.failed(err);
   }
 
   async hello() {

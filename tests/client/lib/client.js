@@ -2,6 +2,7 @@
 // The client under test: the bundle of the build under test, as the daemon serves it; HOLDFAST_CLIENT=src takes the sources.
 
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import WebSocket from 'ws';
 import { holdfastd, root } from '../../wire/lib/daemon.js';
@@ -10,7 +11,16 @@ import { Queue, scale } from '../../wire/lib/wait.js';
 const bundle = path.resolve(holdfastd, '../../client/holdfast.js');
 const module = process.env.HOLDFAST_CLIENT === 'src'
   ? await import(path.join(root, 'client/src/index.js'))
-  : await import(`data:text/javascript,${encodeURIComponent(fs.readFileSync(bundle, 'utf8'))}`);
+  : await import(path.join(copy(), 'holdfast.js'));
+
+// Node takes a .js for a module only where a package.json says so.
+function copy() {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hf-client-'));
+  process.on('exit', () => fs.rmSync(dir, { recursive: true, force: true }));
+  for (const name of ['holdfast.js', 'holdfast-more.js']) fs.copyFileSync(path.join(path.dirname(bundle), name), path.join(dir, name));
+  fs.writeFileSync(path.join(dir, 'package.json'), '{"type":"module"}');
+  return dir;
+}
 
 export const { Holdfast, HoldfastError, ConnectionError, RefusedError, OutboxFullError, AbortError } = module;
 export { WebSocket, bundle, root };
