@@ -19,10 +19,11 @@
 #include "transports/session.h"
 #include "transports/transport.h"
 
-/* When the stream was quiet for so long, for the first time, the client that asked for it gets an
- * event: what waits on the way for more bytes, or for the end, is told by its absence. Not earlier:
- * as long as messages follow, they push out what a buffer on the way would keep. */
+/* The client that asked for it gets an event as soon as the stream has been quiet for so long, then
+ * four times as long, and so on: what waits on the way for more bytes, or for the end, is told by
+ * its absence. Only what comes alone tells: messages behind it would push it out of a buffer. */
 #define PROBE_MS 100
+#define PROBES   3
 
 struct sse {
 	struct session session;
@@ -30,7 +31,7 @@ struct sse {
 	uint64_t active_ms; /* when something was last sent */
 	bool is_plain;      /* HTTP/1.0: no chunks */
 	bool is_admin;
-	bool wants_probe; /* … whose time has not come yet */
+	uint8_t probes; /* that are still to be sent */
 };
 
 /* Until the stream begins. */
@@ -214,19 +215,29 @@ static void sse_goodbye(struct session *session, enum close_reason reason, uint6
 
 static const struct session_ops sse_session = {.goodbye = sse_goodbye};
 
+/* Quiet for so long, the stream carries a heartbeat. */
+static uint64_t heartbeat_ms(const struct sse *s)
+{
+	uint64_t usual = s->session.gateway->config->heartbeat_ms;
+	uint64_t probe = (uint64_t)PROBE_MS << 2 * (PROBES - s->probes);
+
+	return s->probes > 0 && probe < usual ? probe : usual;
+}
+
 static void on_heartbeat(struct loop_timer *t)
 {
 	struct sse *s = container_of(t, struct sse, heartbeat);
 	struct gateway *g = s->session.gateway;
 	uint64_t idle_ms = loop_now_ms(g->loop) - s->active_ms;
-	uint64_t quiet_ms = s->wants_probe ? PROBE_MS : g->config->heartbeat_ms;
+	uint64_t quiet_ms = heartbeat_ms(s);
 	struct buf b = {0};
 
 	if (idle_ms < quiet_ms) {
 		loop_timer_set(g->loop, t, quiet_ms - idle_ms);
 		return;
 	}
-	s->wants_probe = false;
+	if (s->probes > 0)
+		s->probes--;
 	/* The comment is for proxies, the event for browser code, which can not see comments. */
 	buf_addf(&b,
 		 ": heartbeat\nevent: heartbeat\ndata: {\"type\":\"heartbeat\",\"ts\":%lld}\n\n",
@@ -234,7 +245,7 @@ static void on_heartbeat(struct loop_timer *t)
 	send_chunk(s, sse_chunk(buf_slice(&b)));
 	buf_fini(&b);
 	count_inc(g->counters, COUNTER_HEARTBEATS);
-	loop_timer_set(g->loop, t, g->config->heartbeat_ms);
+	loop_timer_set(g->loop, t, heartbeat_ms(s));
 }
 
 /* --- connection ------------------------------------------------------------------------------ */
@@ -290,11 +301,8 @@ static void begin_stream(struct sse *s, struct sse_start *st)
 	struct gateway *g = st->gateway;
 	struct fault fault;
 
-	s->wants_probe = st->wants_probe;
-	if (s->wants_probe)
-		loop_timer_set(g->loop, &s->heartbeat, PROBE_MS);
-	else if (g->config->heartbeat_ms)
-		loop_timer_set(g->loop, &s->heartbeat, g->config->heartbeat_ms);
+	s->probes = st->wants_probe ? PROBES : 0;
+	loop_timer_set(g->loop, &s->heartbeat, heartbeat_ms(s));
 	/* Checked before; only the options may have changed since. */
 	if (session_subscribe(&s->session, &st->params, s->is_admin,
 			      st->params.is_raw ? &sse_raw_durable : &sse_json_durable, sse_joined,

@@ -279,6 +279,20 @@ claim('a probe comes when the stream has been quiet for the first time, and behi
   for (; got < n; got++) await s.message(); // a slow machine was quiet for long enough before the end
 });
 
+claim('three probes come after ever longer quiet, then heartbeats as usual', async (t) => {
+  const d = await t.daemon();
+  const s = await t.sse(d, '/v1/sse?channel=quiet&probe=1');
+  await s.hello();
+  const at = [];
+  for (let i = 0; i < 3; i++) at.push((await s.expect('heartbeat', 4000)).json.ts);
+  assert.ok(at[1] - at[0] >= 395, `${at}`);
+  assert.ok(at[2] - at[1] >= 1595, `${at}`);
+  const plain = await t.sse(d, '/v1/sse?channel=quiet');
+  await plain.hello();
+  await d.publish('quiet', 'x');
+  await plain.message(); // and no heartbeat before it
+});
+
 claim('a stream that is busy carries no heartbeats', async (t) => {
   const d = await t.daemon({ options: { 'delivery.heartbeat': '600ms' } });
   const s = await t.sse(d, '/v1/sse?channel=a');

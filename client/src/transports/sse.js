@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // sse: an event stream read by fetch: unlike EventSource it sends headers, tells why it failed, and reconnects when we say so.
-// `probe=1` asks the broker for an event as soon as the stream is quiet for the first time: it proves that nothing on the way
-// waits for more bytes. A stream that is never quiet is trusted when it flows. If it then stops and no probe follows, its
-// end is held back (a proxy that passes full buffers only): the link is given up, and what was held back comes over the next.
+// `probe=1` asks the broker for a few events that come after some quiet. One that arrives after quiet and alone proves that nothing
+// on the way waits for more bytes: a proxy that passes full buffers only brings it late, together with others. A stream that is
+// never quiet is trusted when it flows; if it then stops and no probe came alone, its end is held back: the link is given up,
+// and what was held back comes over the next.
 
 import { ConnectionError } from '../errors.js';
 import { onAbort } from '../wait.js';
@@ -32,6 +33,7 @@ export class SseParser {
   }
 }
 
+const QUIET_MS = 50; // between a probe and what came before; the broker leaves at least 100
 const FLOW_MS = 200;
 
 export class SseLink extends Link {
@@ -49,28 +51,32 @@ export class SseLink extends Link {
     const reader = res.body?.getReader();
     onAbort(ctl.signal, () => reader?.cancel().catch(() => {}));
     if (!reader || !/^text\/event-stream/.test(res.headers.get('content-type'))) throw new ConnectionError('bad_answer', 'not an event stream');
+    let came; // types, in one piece of the stream
     const parser = new SseParser((data) => {
       const w = JSON.parse(data);
+      came += w.type;
       this.take(w);
-      this.judge(w);
     }, (ms) => { this.retryAfter = ms; });
     const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await reader.read();
       if (this.over) return;
       if (done) throw new Error('the event stream ended');
+      const quiet = Date.now() - this.heardAt;
       this.heardAt = Date.now();
+      came = '';
       parser.push(decoder.decode(value, { stream: true }));
+      this.judge(quiet >= QUIET_MS && came === 'heartbeat' && !parser.rest);
     }
   }
 
-  judge({ type }) {
+  judge(alone) {
     if (this.settled || this.over) return;
     clearTimeout(this.tail);
     this.greetedAt ??= Date.now();
-    this.settled = type === 'heartbeat';
-    if (this.settled || Date.now() - this.greetedAt > FLOW_MS) this.prove();
-    if (this.settled || !this.proven) return;
+    this.settled = alone;
+    if (alone || Date.now() - this.greetedAt > FLOW_MS) this.prove();
+    if (alone || !this.proven) return;
     this.tail = setTimeout(() => this.fail(new ConnectionError('held_back', 'sse: events are held back')), this.client.options.healthTimeout);
   }
 
