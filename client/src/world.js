@@ -5,7 +5,7 @@
 export function watchWorld(client) {
   const { window: page, document } = globalThis;
   const on = (target, type, fn) => target?.addEventListener?.(type, fn, { signal: client.http.closed.signal });
-  const hurry = () => client.hurry();
+  const hurry = () => document.visibilityState === 'visible' && client.hurry();
   on(page, 'online', () => {
     client.isOffline = false;
     client.hurry();
@@ -15,5 +15,6 @@ export function watchWorld(client) {
     for (const [line, state] of client.states) client.setState(line, state);
   });
   on(page, 'pageshow', hurry);
+  on(document, 'resume', hurry); // it was frozen
   on(document, 'visibilitychange', hurry);
 }

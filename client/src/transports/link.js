@@ -29,8 +29,7 @@ export class Link {
     if (this.over || this.proven) return;
     clearTimeout(this.timer);
     this.proven = Date.now();
-    // Streams carry something at least every heartbeat. A link that sleeps with its machine finds that out when it wakes.
-    this.dog = setInterval(() => this.verify(), this.heartbeat / 2);
+    this.watch();
     this.proof.resolve(this);
   }
 
@@ -52,6 +51,9 @@ export class Link {
     this.proof.reject(why.error ?? new ConnectionError('closed', 'no answer'));
     this.end.resolve(why);
   }
+
+  // Streams carry something at least every heartbeat. A link that sleeps with its machine finds that out when it wakes.
+  watch() { this.dog = setInterval(() => this.verify(), this.heartbeat / 2); }
 
   // Ask with a number, by which the answer is known. send(ref)
   question(send) {
