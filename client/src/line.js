@@ -319,7 +319,7 @@ export class Line {
       const isShort = Date.now() - link.proven < STABLE_MS;
       if (!isShort) this.backoff.reset();
       this.shortLived = isShort && end.delay === undefined ? this.shortLived + 1 : 0;
-      if (this.shortLived > 2 || end.error?.code === 'held_back') this.client.choice.avoid(link.name);
+      if (this.shortLived > 2 || end.avoid) this.client.choice.avoid(link.name);
       return end;
     }
   }

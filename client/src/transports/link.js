@@ -3,7 +3,7 @@
 //
 // It is `trusted` once it has carried a round trip after it was opened and its first event came in time: what opens and
 // then stays silent (a buffering proxy) is given up after `healthTimeout`. It is `ended` once, with why:
-// {error, delay, final}. What it brings goes to the line at once, trusted or not: what is there twice is dropped there.
+// {error, delay, final, avoid}. What it brings goes to the line at once, trusted or not: what is there twice is dropped there.
 
 import { ConnectionError, HoldfastError, RefusedError, closedError } from '../errors.js';
 import { deferred } from '../wait.js';

@@ -54,7 +54,7 @@ export class PollLink extends Link {
   }
 
   async run() {
-    for (let failures = 0; !this.over;) {
+    for (let failures = 0, cuts = 0; !this.over;) {
       const began = this.askedAt = Date.now();
       const { turn, unsure } = this;
       let reply;
@@ -62,14 +62,21 @@ export class PollLink extends Link {
         reply = await this.inquire();
         this.unsure = false;
         if (!unsure) {
-          failures = 0;
+          failures = cuts = 0;
           this.wait = this.wait && Math.min(this.longest, this.wait * 1.1);
         }
       } catch (err) {
         if (this.over) return;
         if (err.code === 'aborted') continue;
-        if (!this.proven || !err.retryable || !this.wait || ++failures === FAILURES) throw err;
-        if (Date.now() - began > 1000) this.wait = Math.max(2, this.wait / 2); // cut while it waited
+        if (!this.proven || !err.retryable || !this.wait) throw err;
+        if (!unsure && Date.now() - began > 500) { // cut while it waited
+          cuts++;
+          this.wait = Math.max(2, this.wait / 2);
+        }
+        if (++failures === FAILURES) {
+          this.fail(err, { avoid: cuts === FAILURES });
+          return;
+        }
         this.unsure = true;
         continue;
       }

@@ -77,7 +77,9 @@ export class SseLink extends Link {
     this.settled = alone;
     if (alone || Date.now() - this.greetedAt > FLOW_MS) this.prove();
     if (alone || !this.proven) return;
-    this.tail = setTimeout(() => this.fail(new ConnectionError('held_back', 'sse: events are held back')), this.client.options.healthTimeout);
+    this.tail = setTimeout(() => {
+      this.fail(new ConnectionError('held_back', 'sse: events are held back'), { avoid: true });
+    }, this.client.options.healthTimeout);
   }
 
   shut() { clearTimeout(this.tail); }
