@@ -107,6 +107,12 @@ claim('the types are right for those who use them, and refuse what is wrong', { 
     .catch((err) => assert.fail(err.stdout || err.message));
 });
 
+claim('no name that the types know is shortened', async () => {
+  const types = read('holdfast.d.ts').replace(/\/\/.*$|\/\*[^]*?\*\//gm, '');
+  const known = new Set(types.match(/\w+/g));
+  assert.deepEqual(read('internal-names').trim().split(/\s+/).filter((name) => known.has(name)), []);
+});
+
 claim('what the types export is what the module exports', async () => {
   const module = await import(path.join(root, 'client/src/index.js'));
   const declared = [...read('holdfast.d.ts').matchAll(/^export (?:default |declare )?class (\w+)/gm)].map(([, name]) => name);

@@ -2,6 +2,7 @@
 // What holds on every transport: nothing lost, nothing twice, in order.
 
 import { claim, shared, assert, fresh } from '../wire/lib/claim.js';
+import { until } from '../wire/lib/wait.js';
 import { client, datas, event, listen, numbers, WebSocket } from './lib/client.js';
 
 const daemon = shared({ options: { 'namespace.presence': 'yes', 'presence.batch': '10ms', 'delivery.poll_messages': 20 } });
@@ -101,6 +102,7 @@ for (const transport of ['websocket', 'sse', 'longpoll']) {
     const got = listen(c, ch);
     await got.sub.ready;
     await event(c, 'transport');
+    await until(async () => (await d.admin(`/v1/admin/channel?channel=${ch}`)).json.subscribers === 1, 5000, 'the subscription'); // between polls it would be missed
     const receipt = await c.publish(ch, { typing: true }, { ephemeral: true });
     assert.equal(receipt.id, undefined);
     const [m] = await got.take(1);
