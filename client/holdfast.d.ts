@@ -8,15 +8,15 @@ export interface HoldfastOptions {
   token?: string | (() => string | undefined | Promise<string | undefined>);
   transports?: TransportName[];          // in order of preference; default all four
   remember?: boolean;                    // keep per origin which transport worked (default true, where localStorage exists)
-  outbox?: 'memory' | 'indexeddb' | { name: string }; // default memory; a name makes it durable under that name
+  outbox?: 'memory' | 'indexeddb' | { name: string }; // default memory; a name makes it durable under that name ('indexeddb': under `default`)
   shareTabs?: boolean;                   // one connection for all tabs of the origin (default false)
   presence?: unknown;                    // client-given info for presence
   fetch?: typeof fetch;                  // to bring one's own
   WebSocket?: typeof WebSocket;
-  backoff?: { min?: number; max?: number };            // ms, full jitter
+  backoff?: { min?: number; max?: number };            // ms, full jitter (default 500 and 30000)
   healthTimeout?: number;                // ms within which a transport has to prove itself (default 3000)
-  upgradeAfter?: number;                 // ms after which a better transport is tried again in the background
-  maxOutbox?: number;                    // publishes kept at most
+  upgradeAfter?: number;                 // ms after which a better transport is tried again in the background (default 60000, then twice as long)
+  maxOutbox?: number;                    // publishes kept at most (default 1000); more are refused with OutboxFullError
   signal?: AbortSignal;                  // closes the client
 }
 
@@ -25,7 +25,7 @@ export interface Message<T = unknown> {
   ephemeral?: boolean; redelivered?: number; type?: string; /* content type when it is not JSON/text, as docs/protocol.md */
 }
 export interface Gap { channel: string; from?: string; to?: string; reason: string; [k: string]: unknown }
-export interface Receipt { id?: string; channel: string; duplicate?: boolean; prev?: string; ts?: number }
+export interface Receipt { id?: string; channel: string; duplicate?: boolean; durability?: string; prev?: string; ts?: number }
 export interface Member { [k: string]: unknown }
 
 export interface SubscribeOptions {
@@ -35,20 +35,26 @@ export interface SubscribeOptions {
   presence?: boolean;        // deliver join/leave too
   persist?: boolean | string;// keep the cursor across page reloads (sessionStorage), under this name
   signal?: AbortSignal;
-  onGap?(gap: Gap): void;
+  onGap?(gap: Gap): void;                // reasons as in docs/protocol.md, and `lost`: missing, and not to be had again
   onPresence?(event: Record<string, unknown>): void;
-  onError?(error: HoldfastError): void;
+  onError?(error: HoldfastError): void;  // it was refused; without this the client's `error` tells
 }
 
 export class Subscription {
   readonly channel: string;
-  readonly cursor: string | undefined;   // last id handed over
+  readonly cursor: string | undefined;   // the id to go on from: of the last message handed over, or where it began
   readonly ready: Promise<void>;         // resolves when the server has confirmed the subscription for the first time
   ack(message: Message | string): Promise<void>;
   close(): void;
 }
 
-export class HoldfastError extends Error { readonly code: string; readonly status?: number; readonly retryable: boolean }
+export class HoldfastError extends Error {
+  readonly code: string;
+  readonly status?: number;
+  readonly retryable: boolean;
+  readonly retryAfter?: number;                  // ms, as the server asked
+  readonly detail?: Record<string, unknown>;     // the rest of the broker's error: `head` of a conflict …
+}
 export class ConnectionError extends HoldfastError {}   // could not reach the broker over any transport (it goes on trying)
 export class RefusedError extends HoldfastError {}      // the broker refused: code and message are the broker's
 export class OutboxFullError extends HoldfastError {}

@@ -146,7 +146,7 @@ for (const path of ['/v1/publish', '/v1/poll', '/v1/sse', '/v1/history', '/nowhe
   });
 }
 
-claim('answers and refusals may be read by pages of other origins, and ETag is exposed', async (t) => {
+claim('answers and refusals may be read by pages of other origins, and ETag and Retry-After are exposed', async (t) => {
   const c = await t.raw(await daemon(t));
   for (const target of ['/v1/poll?channel=a', '/v1/poll', '/nowhere']) {
     const a = await c.ask('GET', target, { headers: { Origin: 'https://app.example' } });
@@ -154,6 +154,7 @@ claim('answers and refusals may be read by pages of other origins, and ETag is e
   }
   const a = await c.ask('GET', '/v1/poll?channel=a', { headers: { Origin: 'https://app.example' } });
   assert.match(a.headers['access-control-expose-headers'], /\bETag\b/i);
+  assert.match(a.headers['access-control-expose-headers'], /\bRetry-After\b/i);
 });
 
 claim('configured origins are the only ones that are allowed', async (t) => {
