@@ -36,7 +36,8 @@ export class Meddler {
   forward(req, res) {
     this.requests.push(req.url);
     if (this.rules.request?.(req, res)) return;
-    const up = http.request({ host: '127.0.0.1', port: this.d.port, method: req.method, path: req.url, headers: req.headers, agent: false });
+    const { 'accept-encoding': _, ...headers } = req.headers; // answers are to be read here
+    const up = http.request({ host: '127.0.0.1', port: this.d.port, method: req.method, path: req.url, headers, agent: false });
     up.on('error', () => res.destroy());
     res.on('close', () => up.destroy());
     up.on('response', (answer) => this.answer(req, res, answer));
