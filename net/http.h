@@ -120,6 +120,9 @@ void http_respond(struct http_exchange *x, int status, const char *type, const c
  * references. */
 void http_respond_frames(struct http_exchange *x, int status, const char *type,
 			 const char *extra_headers, struct frame *const *frames, size_t n);
+/* The same with the body in gzip as well, made beforehand: what is wanted of the two. */
+void http_respond_packed(struct http_exchange *x, int status, const char *type,
+			 const char *extra_headers, struct slice body, struct slice packed);
 /* Will such an answer, with a body of body_n bytes, go in gzip? A strong entity tag would name
  * another one then. (It may still turn out not to be smaller.) */
 bool http_wants_gzip(const struct http_exchange *x, int status, const char *type, size_t body_n);

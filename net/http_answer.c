@@ -234,6 +234,15 @@ void http_respond(struct http_exchange *x, int status, const char *type, const c
 	respond_whole(x, status, type, extra_headers, body, false);
 }
 
+void http_respond_packed(struct http_exchange *x, int status, const char *type,
+			 const char *extra_headers, struct slice body, struct slice packed)
+{
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	bool is_gzip = http_wants_gzip(x, status, type, body.n);
+
+	respond_whole(x, status, type, extra_headers, is_gzip ? packed : body, is_gzip);
+}
+
 static int gzip_frames(struct deflater *d, struct frame *const *frames, size_t n, size_t body_n,
 		       struct slice *ret)
 {
