@@ -38,7 +38,7 @@ const alone = ({ terms, single }) => single || Object.keys(terms).length > 0;
 
 export class Outbox {
   constructor(client, store) {
-    Object.assign(this, { client, queue: [], flight: null, adding: 0 });
+    Object.assign(this, { client, queue: [], leaving: new Set(), early: new Map(), flight: null, adding: 0 });
     this.backoff = new Backoff(client);
     this.chain = this.opened = Promise.resolve(store).then((s) => {
       this.store = s;
@@ -48,7 +48,6 @@ export class Outbox {
   }
 
   get size() { return this.queue.length + this.adding; }
-  newest() { return this.queue[this.queue.length - 1]?.n; }
 
   // From now on it is we who send: all that is kept, beginning with what was under way.
   own({ producer, next, flight }, entries) {
@@ -62,8 +61,9 @@ export class Outbox {
     this.pump();
   }
 
+  // What is just being taken out may be read once more.
   merge(entries) {
-    for (const e of entries) if (!this.queue.some((q) => q.n === e.n)) this.queue.push(e);
+    for (const e of entries) if (!this.leaving.has(e.n) && !this.queue.some((q) => q.n === e.n)) this.queue.push(e);
     this.queue.sort((a, b) => a.n - b.n);
   }
 
@@ -83,7 +83,7 @@ export class Outbox {
     const terms = { ...(key && { key }), ...(ttl && { ttl }), ...(expect && { expect }) };
     const entry = { channel, terms, ...deferred() };
     this.adding++;
-    this.chain = this.chain.then(() => this.add(entry, wire, signal)).catch((err) => entry.reject(err)).finally(() => { this.adding--; });
+    this.chain = this.chain.then(() => this.add(entry, wire, signal)).catch((err) => entry.reject(err)).finally(() => { if (!--this.adding) this.early.clear(); });
     return entry.promise;
   }
 
@@ -100,6 +100,7 @@ export class Outbox {
     entry.promise.catch(() => {}).then(undo);
     this.queue = this.queue.filter((q) => q.n !== entry.n); // read back already, without its promise
     this.found([entry]);
+    if (this.early.has(entry.n)) this.settled(entry.n, ...this.early.get(entry.n));
   }
 
   // What is under way can not be called back, only its receipt is not waited for.
@@ -110,14 +111,19 @@ export class Outbox {
 
   async drop(entries, receipts, error) {
     this.queue = this.queue.filter((e) => !entries.includes(e));
+    entries.forEach((e) => this.leaving.add(e.n));
     const said = error && { code: error.code, message: error.message, status: error.status };
     await this.store.save({ settled: entries.map((e) => e.n), receipts, error: said, next: this.next, flight: this.kept() });
+    entries.forEach((e) => this.leaving.delete(e.n));
   }
 
   // Another tab sent it.
   settled(n, receipt, error) {
     const entry = this.queue.find((e) => e.n === n);
-    if (!entry) return;
+    if (!entry) { // perhaps before we heard that it was kept
+      if (this.adding) this.early.set(n, [receipt, error]);
+      return;
+    }
     this.queue = this.queue.filter((e) => e !== entry);
     if (error) entry.reject?.(new HoldfastError(error.code, error.message, error));
     else entry.resolve?.(receipt);

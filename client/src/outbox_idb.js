@@ -50,12 +50,11 @@ export function durableStore({ HoldfastError, random }) {
       return result?.result;
     }
 
-    async read(after) {
+    async read() {
       let keys;
-      const range = after === undefined ? undefined : IDBKeyRange.lowerBound(after, true);
       const values = await this.change('readonly', (entries) => {
-        keys = entries.getAllKeys(range);
-        return entries.getAll(range);
+        keys = entries.getAllKeys();
+        return entries.getAll();
       });
       return values.map((e, i) => ({ ...e, n: keys.result[i] }));
     }
@@ -73,7 +72,8 @@ export function durableStore({ HoldfastError, random }) {
       this.owner.own(this.state, await this.read());
     }
 
-    async more() { this.owner.found(await this.read(this.owner.newest())); }
+    // All of them: an older one of another tab may become known after a newer one.
+    async more() { this.owner.found(await this.read()); }
 
     async add(entry) {
       const n = await this.change('readwrite', (entries) => entries.add(entry));

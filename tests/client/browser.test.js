@@ -117,13 +117,16 @@ claim('two tabs with one outbox: both are sent, each once, and each gets its rec
   const tabs = [await tab(context, d, { outbox: { name: 'test' } }), await tab(context, d, { outbox: { name: 'test' } })];
   const receipts = await Promise.all(tabs.map((page, tabNumber) => page.evaluate(async (k) => {
     const all = [];
-    for (let i = 0; i < 20; i++) all.push(window.c.publish('box', [k, i]));
+    for (let i = 0; i < 200; i++) {
+      all.push(window.c.publish('box', [k, i]));
+      if (i % 7 === 0) await all[i];
+    }
     return (await Promise.all(all)).map((r) => r.id);
   }, tabNumber)));
   const stored = (await d.get('/v1/history?channel=box')).json.messages;
   for (const k of [0, 1]) {
     const own = stored.filter((m) => m.data[0] === k);
-    assert.deepEqual(own.map((m) => m.data[1]), numbers(20));
+    assert.deepEqual(own.map((m) => m.data[1]), numbers(200));
     assert.deepEqual(own.map((m) => m.id), receipts[k]);
   }
 });
