@@ -49,24 +49,29 @@
 
 enum ws_state { STATE_OPEN, STATE_CLOSING, STATE_FINISHING, STATE_CLOSED };
 
+/* A message that has not come whole. */
+struct partial {
+	uint64_t left; /* payload bytes of the frame being taken that are still to come */
+	uint8_t mask[4];
+	uint8_t mask_at; /* which byte of the mask comes next */
+	struct utf8_state utf8;
+	uint32_t fragments;
+	struct buf bytes; /* what has been assembled */
+};
+
 struct ws {
 	unsigned magic;
 	uint8_t state;
 	uint8_t close_reason; /* of ws_close() */
 	uint8_t opcode;       /* of the message being assembled; WS_CONTINUATION: none is */
-	uint8_t mask_at;      /* which byte of the mask comes next */
 	bool fin : 1;         /* the frame being taken is its message's last */
 	bool paused : 1;
-	bool resting : 1;      /* until the timer fires: it had much inflated */
-	bool deflates : 1;     /* permessage-deflate was agreed on */
-	bool compressed : 1;   /* the message being assembled is */
-	bool ping_pending : 1; /* nobody has looked yet whether a byte came since our ping */
-	struct utf8_state utf8;
-	uint8_t mask[4];
-	uint32_t fragments;     /* of the message being assembled */
-	uint32_t ping_in_total; /* conn's in_total (its low half) at our ping */
-	uint64_t left;          /* payload bytes of the frame being taken that are still to come */
-	struct buf message;     /* what has been assembled */
+	bool resting : 1;        /* until the timer fires: it had much inflated */
+	bool deflates : 1;       /* permessage-deflate was agreed on */
+	bool compressed : 1;     /* the message being assembled is */
+	bool ping_pending : 1;   /* nobody has looked yet whether a byte came since our ping */
+	uint32_t ping_in_total;  /* conn's in_total (its low half) at our ping */
+	struct partial *partial; /* what most messages do without; NULL: none, or skipped */
 	struct conn *conn;
 	const struct ws_config *cfg;
 	const struct ws_ops *ops;
@@ -75,7 +80,7 @@ struct ws {
 	uint64_t ping_out_total; /* conn's out_total once our ping has left */
 	struct loop_timer timer; /* OPEN: next ping or missing pong; CLOSING: missing close frame */
 };
-static_assert(sizeof(struct ws) < 160, "idle WebSockets are many");
+static_assert(sizeof(struct ws) <= 104, "idle WebSockets are many");
 
 static _Thread_local char scratch[SCRATCH_SIZE];
 static _Thread_local size_t inflated_n; /* in this call of on_input */
@@ -143,10 +148,27 @@ static void send_close(struct ws *w, uint16_t code, const char *text)
 
 /* --- ends ------------------------------------------------------------------------------------ */
 
+static void partial_free(struct partial *p)
+{
+	if (!p)
+		return;
+	buf_fini(&p->bytes);
+	free(p);
+}
+
+static void ws_free(void *arg)
+{
+	struct ws *w = arg;
+
+	partial_free(w->partial);
+	free(w);
+}
+
 /* Nothing more will be handed over or answered. */
 static void let_go(struct ws *w)
 {
-	buf_fini(&w->message);
+	if (w->partial)
+		buf_fini(&w->partial->bytes);
 	w->pong = frame_unref(w->pong);
 }
 
@@ -212,7 +234,7 @@ static void on_closed(struct conn *c, enum close_reason reason)
 	let_go(w);
 	loop_timer_clear(loop_of(w), &w->timer);
 	w->ops->on_closed(w, reason);
-	loop_free_later(loop_of(w), w, free);
+	loop_free_later(loop_of(w), w, ws_free);
 }
 
 static void on_eof(struct conn *c)
@@ -313,51 +335,53 @@ static void inflate_message(struct ws *w, enum ws_opcode opcode, struct slice pa
 	buf_fini(&message);
 }
 
+static void end_message(struct ws *w, struct partial *p, enum ws_opcode opcode)
+{
+	if (opcode == WS_TEXT && !w->compressed && !utf8_is_complete(&p->utf8))
+		fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
+	else if (w->compressed)
+		inflate_message(w, opcode, buf_slice(&p->bytes));
+	else
+		w->ops->on_message(w, opcode, buf_slice(&p->bytes));
+}
+
 /* A frame has been taken to its end. */
 static void end_frame(struct ws *w)
 {
-	struct buf message = w->message;
+	struct partial *p = w->partial;
 	enum ws_opcode opcode = w->opcode;
 
 	if (!w->fin)
 		return;
-	w->opcode = WS_CONTINUATION;
-	if (w->state != STATE_OPEN)
-		return;
-	if (opcode == WS_TEXT && !w->compressed && !utf8_is_complete(&w->utf8)) {
-		fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
-		return;
-	}
 	/* The callee may close: what it reads must not go with the connection. */
-	buf_init(&w->message, 0);
-	if (w->compressed)
-		inflate_message(w, opcode, buf_slice(&message));
-	else
-		w->ops->on_message(w, opcode, buf_slice(&message));
-	buf_fini(&message);
+	w->partial = NULL;
+	w->opcode = WS_CONTINUATION;
+	if (w->state == STATE_OPEN)
+		end_message(w, p, opcode);
+	partial_free(p);
 }
 
 /* Take what has come of the payload. The limits were checked when the head came. */
 static size_t take_payload(struct ws *w, struct slice in)
 {
-	size_t n = in.n < w->left ? in.n : (size_t)w->left, at = w->message.n;
-	char *p;
+	struct partial *p = w->partial;
+	size_t n = in.n < p->left ? in.n : (size_t)p->left, at = p->bytes.n;
 
-	w->left -= n;
+	p->left -= n;
 	if (w->state == STATE_OPEN) {
-		if (buf_add(&w->message, in.p, n) < 0) {
+		if (buf_add(&p->bytes, in.p, n) < 0) {
 			fail(w, CLOSE_TOO_BIG, "message too big");
 			return n;
 		}
-		p = w->message.p + at;
-		ws_mask(p, n, w->mask, w->mask_at);
-		w->mask_at = (uint8_t)((w->mask_at + n) % 4);
-		if (w->opcode == WS_TEXT && !w->compressed && !utf8_feed(&w->utf8, p, n)) {
+		ws_mask(p->bytes.p + at, n, p->mask, p->mask_at);
+		p->mask_at = (uint8_t)((p->mask_at + n) % 4);
+		if (w->opcode == WS_TEXT && !w->compressed &&
+		    !utf8_feed(&p->utf8, p->bytes.p + at, n)) {
 			fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
 			return n;
 		}
 	}
-	if (w->left == 0)
+	if (p->left == 0)
 		end_frame(w);
 	return n;
 }
@@ -386,12 +410,33 @@ static size_t payload_max(const struct ws *w, const struct ws_head *h)
 	return is_compressed ? ws_deflate_payload_max(w->cfg->message_max) : w->cfg->message_max;
 }
 
+/* Begin a message, or go on with it, with this frame. False: it has too many. */
+static bool begin_frame(struct ws *w, const struct ws_head *h, size_t max)
+{
+	if (!w->partial)
+		w->partial = xcalloc(1, sizeof(*w->partial));
+	struct partial *p = w->partial;
+	if (h->opcode != WS_CONTINUATION) {
+		w->opcode = h->opcode;
+		w->compressed = h->rsv & WS_RSV1;
+		p->fragments = 0;
+		p->utf8 = UTF8_START;
+		buf_fini(&p->bytes);
+		buf_init(&p->bytes, max);
+	}
+	w->fin = h->fin;
+	p->left = h->payload_n;
+	p->mask_at = 0;
+	memcpy(p->mask, h->mask, 4);
+	return ++p->fragments <= w->cfg->fragments_max;
+}
+
 static size_t take_data(struct ws *w, const struct ws_head *h, struct slice in)
 {
-	size_t max = payload_max(w, h);
+	size_t max = payload_max(w, h), had = w->partial ? w->partial->bytes.n : 0;
 
 	if (w->state == STATE_OPEN) {
-		if (h->payload_n > max - w->message.n) {
+		if (h->payload_n > max - had) {
 			fail(w, CLOSE_TOO_BIG, "message too big");
 			return in.n;
 		}
@@ -399,22 +444,11 @@ static size_t take_data(struct ws *w, const struct ws_head *h, struct slice in)
 		    h->payload_n <= in.n - h->head_n)
 			return take_whole(w, h, in);
 	}
-	if (h->opcode != WS_CONTINUATION) {
-		w->opcode = h->opcode;
-		w->fragments = 0;
-		w->utf8 = UTF8_START;
-		w->compressed = h->rsv & WS_RSV1;
-		buf_init(&w->message, max);
-	}
-	if (++w->fragments > w->cfg->fragments_max && w->state == STATE_OPEN) {
+	if (!begin_frame(w, h, max) && w->state == STATE_OPEN) {
 		fail(w, CLOSE_TOO_BIG, "too many fragments");
 		return in.n;
 	}
-	w->fin = h->fin;
-	w->left = h->payload_n;
-	w->mask_at = 0;
-	memcpy(w->mask, h->mask, 4);
-	if (w->left == 0)
+	if (w->partial->left == 0)
 		end_frame(w);
 	return h->head_n;
 }
@@ -479,7 +513,8 @@ static size_t on_input(struct conn *c, struct slice bytes)
 	inflated_n = 0;
 	while (used < bytes.n && w->state <= STATE_CLOSING && !w->paused && !w->resting) {
 		struct slice in = slice_skip(bytes, used);
-		size_t n = w->left > 0 ? take_payload(w, in) : take_frame(w, in);
+		size_t n = w->partial && w->partial->left > 0 ? take_payload(w, in)
+							      : take_frame(w, in);
 		if (n == 0)
 			break;
 		used += n;
