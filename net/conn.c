@@ -545,8 +545,6 @@ static void conn_over(struct conn *c, enum close_reason reason)
 	clear_timer(c);
 	loop_at_end_cancel(env->loop, &c->flush);
 	conn_out_clear(c);
-	if (c->io->free)
-		c->io->free(c);
 	close(c->fd);
 	c->fd = -1;
 	LIST_REMOVE(c, link);

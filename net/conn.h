@@ -42,7 +42,6 @@ struct conn_io {
 	ssize_t (*read)(struct conn *c, void *p, size_t n);
 	ssize_t (*writev)(struct conn *c, const struct iovec *iov, int n);
 	void (*shutdown)(struct conn *c); /* no more bytes from us */
-	void (*free)(struct conn *c);     /* io_data; may be NULL */
 };
 extern const struct conn_io conn_io_plain;
 
@@ -126,8 +125,7 @@ struct conn {
 	size_t drain_mark;
 	/* the rest */
 	struct watch watch;
-	struct buf *in; /* what the owner left; NULL: nothing */
-	void *io_data;
+	struct buf *in;     /* what the owner left; NULL: nothing */
 	uint64_t opened_ms; /* may be read */
 	uint64_t id;        /* unique in the process, for logs and `kick` */
 	LIST_ENTRY(conn) link;

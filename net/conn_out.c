@@ -32,7 +32,7 @@ struct conn_chunk {
 	struct frame *slots[CHUNK_SLOTS];
 };
 
-static_assert(sizeof(struct conn) <= 216, "idle connections are many");
+static_assert(sizeof(struct conn) <= 200, "idle connections are many");
 
 static struct conn_chunk *chunk_get(struct conn_env *env)
 {
