@@ -63,11 +63,8 @@ static _Atomic int64_t global[COUNTER_COUNT];
 /* What a reader works on: plain numbers of its own. */
 struct totals {
 	int64_t v[COUNTER_COUNT];
-	struct {
-		uint64_t buckets[HISTOGRAM_BUCKETS + 1];
-		uint64_t count;
-		uint64_t sum_us;
-	} h[HISTOGRAM_COUNT];
+	struct histogram_view h[HISTOGRAM_COUNT];
+	uint64_t sum_us[HISTOGRAM_COUNT];
 };
 
 struct counters *counters_new(void)
@@ -146,17 +143,61 @@ void counters_set_global(enum counter_id id, int64_t value)
 	atomic_store_explicit(&global[id], value, memory_order_relaxed);
 }
 
+static void view_add(struct histogram_view *v, const struct histogram *h)
+{
+	for (size_t k = 0; k <= HISTOGRAM_BUCKETS; k++) {
+		uint64_t n = load_u64(&h->buckets[k]);
+		v->buckets[k] += n;
+		v->count += n;
+	}
+}
+
+struct histogram_view histogram_sum(enum histogram_id id)
+{
+	struct histogram_view sum = {.count = 0};
+	struct counters *c;
+
+	pthread_mutex_lock(&lock);
+	view_add(&sum, &retired.h[id]);
+	LIST_FOREACH (c, &sets, link)
+		view_add(&sum, &c->h[id]);
+	pthread_mutex_unlock(&lock);
+	return sum;
+}
+
+struct histogram_view histogram_since(const struct histogram_view *now,
+				      const struct histogram_view *before)
+{
+	struct histogram_view d = {.count = now->count - before->count};
+
+	for (size_t k = 0; k <= HISTOGRAM_BUCKETS; k++)
+		d.buckets[k] = now->buckets[k] - before->buckets[k];
+	return d;
+}
+
+uint64_t histogram_quantile_us(const struct histogram_view *v, uint64_t percent)
+{
+	uint64_t rank = (v->count * percent + 99) / 100;
+	uint64_t below = 0;
+
+	if (v->count == 0)
+		return 0;
+	for (size_t k = 0; k < HISTOGRAM_BUCKETS; k++) {
+		uint64_t low = k == 0 ? 0 : bounds[k - 1].us;
+		if (below + v->buckets[k] >= rank)
+			return low + (bounds[k].us - low) * (rank - below) / v->buckets[k];
+		below += v->buckets[k];
+	}
+	return bounds[HISTOGRAM_BUCKETS - 1].us;
+}
+
 static void totals_add(struct totals *t, const struct counters *c)
 {
 	for (size_t i = 0; i < COUNTER_COUNT; i++)
 		t->v[i] += load_i64(&c->v[i]);
 	for (size_t i = 0; i < HISTOGRAM_COUNT; i++) {
-		for (size_t k = 0; k <= HISTOGRAM_BUCKETS; k++) {
-			uint64_t n = load_u64(&c->h[i].buckets[k]);
-			t->h[i].buckets[k] += n;
-			t->h[i].count += n;
-		}
-		t->h[i].sum_us += load_u64(&c->h[i].sum_us);
+		view_add(&t->h[i], &c->h[i]);
+		t->sum_us[i] += load_u64(&c->h[i].sum_us);
 	}
 }
 
@@ -191,7 +232,7 @@ static void prometheus_counter(struct buf *out, size_t i, int64_t value)
 static void prometheus_histogram(struct buf *out, const struct totals *t, size_t i)
 {
 	const char *name = histograms[i].name;
-	uint64_t sum_us = t->h[i].sum_us;
+	uint64_t sum_us = t->sum_us[i];
 	uint64_t seen = 0;
 
 	buf_addf(out, "# HELP %s_seconds %s\n# TYPE %s_seconds histogram\n", name,
@@ -222,25 +263,6 @@ int counters_prometheus(struct buf *out)
 
 /* --- JSON ----------------------------------------------------------------------------------- */
 
-/* The value below which `percent` of the observations lie, taking them as evenly spread inside
- * their bucket. Beyond the last bound nothing is known but the bound. */
-static uint64_t quantile_us(const struct totals *t, size_t i, uint64_t percent)
-{
-	uint64_t rank = (t->h[i].count * percent + 99) / 100;
-	uint64_t below = 0;
-
-	if (t->h[i].count == 0)
-		return 0;
-	for (size_t k = 0; k < HISTOGRAM_BUCKETS; k++) {
-		uint64_t low = k == 0 ? 0 : bounds[k - 1].us;
-		uint64_t n = t->h[i].buckets[k];
-		if (below + n >= rank)
-			return low + (bounds[k].us - low) * (rank - below) / n;
-		below += n;
-	}
-	return bounds[HISTOGRAM_BUCKETS - 1].us;
-}
-
 static void json_counter(struct buf *out, size_t i, int64_t value)
 {
 	struct buf key = {0};
@@ -265,10 +287,10 @@ int counters_json(struct buf *out)
 	for (size_t i = 0; i < HISTOGRAM_COUNT; i++) {
 		buf_addf(out, "%s\"%s\":{\"count\":%llu,\"sum_us\":%llu,", i ? "," : "",
 			 histograms[i].name, (unsigned long long)t.h[i].count,
-			 (unsigned long long)t.h[i].sum_us);
+			 (unsigned long long)t.sum_us[i]);
 		buf_addf(out, "\"p50_us\":%llu,\"p99_us\":%llu}",
-			 (unsigned long long)quantile_us(&t, i, 50),
-			 (unsigned long long)quantile_us(&t, i, 99));
+			 (unsigned long long)histogram_quantile_us(&t.h[i], 50),
+			 (unsigned long long)histogram_quantile_us(&t.h[i], 99));
 	}
 	return buf_add_str(out, "}}");
 }

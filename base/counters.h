@@ -60,6 +60,18 @@ void histogram_add(struct counters *c, enum histogram_id id, uint64_t us);
 
 /* Sum over all threads. Any thread. */
 int64_t counters_sum(enum counter_id id);
+/* The observations of a histogram over all threads. Any thread. */
+struct histogram_view {
+	uint64_t buckets[HISTOGRAM_BUCKETS + 1];
+	uint64_t count;
+};
+struct histogram_view histogram_sum(enum histogram_id id);
+/* What came after `before`, an earlier view of the same histogram. */
+struct histogram_view histogram_since(const struct histogram_view *now,
+				      const struct histogram_view *before);
+/* The value below which `percent` of the observations lie, taking them as evenly spread inside
+ * their bucket. Beyond the last bound nothing is known but the bound. 0 when there are none. */
+uint64_t histogram_quantile_us(const struct histogram_view *v, uint64_t percent);
 /* Set a gauge that no thread counts but somebody computes (WAL size …). Any thread. */
 void counters_set_global(enum counter_id id, int64_t value);
 /* Prometheus text exposition format 0.0.4 of all rows. Any thread. */

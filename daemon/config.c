@@ -7,7 +7,7 @@
  *   2. file, environment and flags over it, each weightier than the one before;
  *   3. fill in what depends on other options: default paths, and what namespaces inherit;
  *   4. fixed options get the value of the running config back;
- *   5. the namespaces become a table, and the whole is checked.
+ *   5. the demo page gets its namespace, the namespaces become a table, and the whole is checked.
  * A step that fails leaves nothing behind: the caller's struct is written by the last one.
  */
 #include "daemon/config.h"
@@ -115,11 +115,26 @@ static int read_sources(struct config_draft *d, int argc, char **argv, char **en
 	return rc;
 }
 
+/* The demo page shows who is there, so its namespace keeps that unless somebody said otherwise.
+ * When there are as many namespaces as there can be, the page has to do without. */
+static void fill_demo(struct config_draft *d)
+{
+	const size_t row = NAMESPACE_OPTION_has_presence;
+	size_t ns;
+
+	if (!d->cfg.demo || config_namespace_add(d, SLICE("demo"), &ns, NULL) < 0)
+		return;
+	inherit(d, ns);
+	if (!is_set(&d->cfg.namespace_origin[ns].option[row]))
+		d->ns[ns].has_presence = true;
+}
+
 /* Step 5. Takes what the draft holds; it is empty afterwards. */
 static int finish(struct config_draft *d, struct config *ret, struct problem *problem)
 {
 	int rc;
 
+	fill_demo(d);
 	d->cfg.namespaces = namespace_table_new(d->ns_n);
 	memcpy(d->cfg.namespaces->ns, d->ns, d->ns_n * sizeof(*d->ns));
 	rc = config_check(&d->cfg, problem);

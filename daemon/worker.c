@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 #include "daemon/admin.h"
+#include "daemon/demo_stats.h"
 #include "net/conn_batch.h"
 #include "net/deflate.h"
 #include "transports/transport.h"
@@ -197,6 +198,7 @@ static void stop(struct worker *w)
 
 	stop_listening(w);
 	loop_timer_clear(w->loop, &w->drain_timer);
+	demo_stats_stop(w->demo_stats);
 	while ((c = LIST_FIRST(&w->conns.all)) != NULL)
 		conn_close(c, CLOSE_DRAIN);
 	loop_stop(w->loop);
@@ -388,6 +390,8 @@ struct worker *worker_new(struct server *s, unsigned index)
 	loop_timer_init(&w->drain_timer, on_drain_look);
 	mailbox_attach(&w->mailbox, w->loop, on_letter, w);
 	history_add_worker(s->history, &w->mailbox);
+	if (index == 0 && c->demo)
+		w->demo_stats = demo_stats_new(w);
 	return w;
 }
 
@@ -426,6 +430,7 @@ void worker_settle(struct worker *w)
 {
 	CHECK_OBJ(w, WORKER_MAGIC);
 	stop_listening(w);
+	demo_stats_stop(w->demo_stats);
 	mailbox_detach(&w->mailbox);
 	loop_turn(w->loop, false); /* what was deferred */
 }
@@ -435,6 +440,7 @@ void worker_free(struct worker *w)
 {
 	CHECK_OBJ(w, WORKER_MAGIC);
 	drop_letters(w);
+	demo_stats_free(w->demo_stats);
 	hub_free(w->hub);
 	presence_desk_free(w->desk);
 	deflater_free(w->deflater);

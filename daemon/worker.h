@@ -33,6 +33,7 @@ struct worker {
 	struct listener *listeners[64];
 	size_t listener_n;
 	struct loop_timer drain_timer;
+	struct demo_stats *demo_stats; /* of the first worker, with server.demo; else NULL */
 };
 
 /* A question that visits every worker in turn and comes home with the answers: made by the worker

@@ -339,6 +339,10 @@ export class Line {
     this.late.wake();
     for (const s of this.subs) s.retry.wake();
     this.link?.verify();
+    if (this.link && this.upgradeMs) { // what did not get through the network of before may now
+      this.upgradeMs = undefined;
+      this.planUpgrade();
+    }
   }
 
   close() {

@@ -41,7 +41,7 @@ OPTION(allow_anonymous_publish, "server.allow_anonymous_publish", BOOL, "no", 0,
 OPTION(log_level, "server.log_level", LEVEL, "info", 0, 0, live, "Lines below this level are not logged.")
 OPTION(log_sessions, "server.log_sessions", BOOL, "yes", 0, 0, live, "Log one line per closed session.")
 OPTION(port_file, "server.port_file", PATH, "", 0, 4000, fixed, "Write the real listen addresses into this file once listening, one per line (for port 0). Empty: none.")
-OPTION(demo, "server.demo", BOOL, "yes", 0, 0, fixed, "Serve the demo page at /.")
+OPTION(demo, "server.demo", BOOL, "yes", 0, 0, fixed, "Serve the demo page at /, and to those who subscribe to demo:stats the figures that it shows. The namespace demo then has presence = yes where nothing else is said.")
 OPTION(cors_origins, "server.cors_origins", WORDS, "*", 0, 256, fixed, "Web origins whose pages may read answers, separated by spaces (https://app.example.com), or * for all. Empty: none, and no CORS headers.")
 OPTION(ws_origins, "server.ws_origins", WORDS, "*", 0, 256, fixed, "Web origins whose pages may open a WebSocket, or * for all. Empty: only clients that send no Origin.")
 OPTION(listen_backlog, "server.listen_backlog", COUNT, "1024", 1, 65535, fixed, "Connections that the kernel keeps until they are accepted, per worker and address. The kernel caps it at net.core.somaxconn.")

@@ -142,6 +142,31 @@ static void test_histogram_buckets(void **state)
 	free(text);
 }
 
+static void test_quantiles_of_what_came_in_between(void **state)
+{
+	struct counters *a = counters_new();
+	struct counters *b = counters_new();
+
+	histogram_add(a, HISTOGRAM_QUERY, 9000000);
+	struct histogram_view before = histogram_sum(HISTOGRAM_QUERY);
+	struct histogram_view none = histogram_since(&before, &before);
+	assert_int_equal(none.count, 0);
+	assert_int_equal(histogram_quantile_us(&none, 50), 0);
+	for (int i = 0; i < 98; i++)
+		histogram_add(i % 2 ? a : b, HISTOGRAM_QUERY, 75);
+	histogram_add(b, HISTOGRAM_QUERY, 4000);
+	counters_free(b); /* what it counted stays */
+	histogram_add(a, HISTOGRAM_QUERY, 60000000);
+	struct histogram_view now = histogram_sum(HISTOGRAM_QUERY);
+	struct histogram_view d = histogram_since(&now, &before);
+	assert_int_equal(d.count, 100);
+	assert_in_range(histogram_quantile_us(&d, 50), 51, 100);
+	assert_in_range(histogram_quantile_us(&d, 99), 2501, 5000);
+	assert_int_equal(histogram_quantile_us(&d, 100),
+			 10000000); /* the last bound that is known */
+	counters_free(a);
+}
+
 static void test_prometheus_form(void **state)
 {
 	struct counters *c = counters_new();
@@ -235,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_global_gauge_is_replaced_not_added),
 		cmocka_unit_test(test_threads_count_while_others_read),
 		cmocka_unit_test(test_histogram_buckets),
+		cmocka_unit_test(test_quantiles_of_what_came_in_between),
 		cmocka_unit_test(test_prometheus_form),
 		cmocka_unit_test(test_json_form),
 		cmocka_unit_test(test_text_that_does_not_fit_is_an_error),

@@ -137,7 +137,7 @@ static void test_defaults(void **state)
 	assert_true(cfg.demo);
 	assert_false(cfg.allow_anonymous_publish);
 	assert_null(cfg.file);
-	assert_int_equal(cfg.namespaces->n, 1);
+	assert_int_equal(cfg.namespaces->n, 2); /* and that of the demo page */
 	assert_int_equal(cfg.namespaces->ns[0].durability, DURABILITY_COMMIT);
 	assert_int_equal(cfg.namespaces->ns[0].history_age_ms, 7 * 86400000ull);
 	config_free(&cfg);
@@ -368,7 +368,7 @@ static void test_namespaces_inherit(void **state)
 		.flags = "--namespace-Big_one-history-bytes|1g|--namespace-history-bytes|2g",
 	});
 
-	assert_int_equal(cfg.namespaces->n, 5);
+	assert_int_equal(cfg.namespaces->n, 6);
 	assert_int_equal(namespace_of(&cfg, "chat:1")->history_count, 5);
 	assert_int_equal(namespace_of(&cfg, "chat:1")->history_age_ms, 3600000);
 	assert_int_equal(namespace_of(&cfg, "chat:1")->publish, ACCESS_ADMIN);
@@ -389,9 +389,38 @@ static void test_environment_means_the_namespace_of_the_file(void **state)
 		.env = "HOLDFAST_NAMESPACE_CHAT_HISTORY_COUNT=7",
 	});
 
-	assert_int_equal(cfg.namespaces->n, 2);
+	assert_int_equal(cfg.namespaces->n, 3);
 	assert_int_equal(namespace_of(&cfg, "Chat:1")->history_count, 7);
 	config_free(&cfg);
+}
+
+static void test_the_demo_page_has_a_namespace(void **state)
+{
+	static const struct {
+		const char *file, *flags;
+		bool is_there, has_presence;
+	} cases[] = {
+		{.is_there = true, .has_presence = true},
+		{.flags = "--server-demo|no"},
+		{.file = "[namespace demo]\nhistory_count = 5\n",
+		 .is_there = true,
+		 .has_presence = true},
+		{.file = "[namespace demo]\npresence = no\n", .is_there = true},
+		{.file = "[namespace]\npresence = no\n", .is_there = true},
+		{.file = "[namespace]\npresence = yes\n", .is_there = true, .has_presence = true},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct config cfg =
+			loaded((struct sources){.file = cases[i].file, .flags = cases[i].flags});
+		const struct namespace *ns = namespace_of(&cfg, "demo:chat");
+
+		assert_string_equal(ns->name, cases[i].is_there ? "demo" : "");
+		assert_int_equal(ns->has_presence, cases[i].has_presence);
+		assert_int_equal(namespace_of(&cfg, "chat:1")->has_presence,
+				 i == ARRAY_LEN(cases) - 1);
+		config_free(&cfg);
+	}
 }
 
 static void test_too_many_namespaces(void **state)
@@ -747,6 +776,7 @@ int main(void)
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_namespaces_inherit),
 		cmocka_unit_test(test_environment_means_the_namespace_of_the_file),
+		cmocka_unit_test(test_the_demo_page_has_a_namespace),
 		cmocka_unit_test(test_too_many_namespaces),
 		cmocka_unit_test(test_cross_checks),
 		cmocka_unit_test(test_long_admin_socket),

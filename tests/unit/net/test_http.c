@@ -292,7 +292,7 @@ static void test_cors_for_everybody(void **state)
 	wire_clear(&r->w);
 	rig_ask(r, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	rig_expect(r, "\r\nAccess-Control-Allow-Origin: *\r\n");
-	rig_expect(r, "\r\nAccess-Control-Expose-Headers: ETag\r\n");
+	rig_expect(r, "\r\nAccess-Control-Expose-Headers: ETag, Retry-After\r\n");
 	assert_int_equal(r->requests, 1);
 }
 
