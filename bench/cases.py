@@ -134,7 +134,9 @@ class Case:
 
 def fan_out(name, what, transport, window, messages, merge, goal):
     args = ['--transport', transport, '--subscribers', 1000, '--window', window, '--publishers', window, '--messages', messages, *WRITES]
-    return Case(name, what, [Variant('holdfast', Broker, args), Variant('floor', lambda: Floor(merge), args)],
+    alone = lambda: Broker({'server.io_uring': 'no'})
+    return Case(name, what, [Variant('holdfast', Broker, args), Variant('without io_uring', alone, args),
+                             Variant('floor', lambda: Floor(merge), args)],
                 ['cpu_us', 'rate', 'writes', 'p50', 'p99', 'busy'], [Goal('holdfast', 'cpu_us', most=goal, is_ratio=True)], 'floor')
 
 
