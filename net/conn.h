@@ -115,6 +115,7 @@ struct conn {
 	bool draining : 1;      /* inside on_drain */
 	bool drain_later : 1;   /* on_drain not before the next turn */
 	bool fin_sent : 1;
+	bool in_batch : 1;        /* waits in env->batch to be written */
 	bool is_admin : 1;        /* came in through the admin socket */
 	struct conn_timer *timer; /* write timeout and linger, while it runs */
 	/* second line */

@@ -149,6 +149,8 @@ static void run(struct loop_task *t)
 	struct conn_batch *b = container_of(t, struct conn_batch, run);
 	size_t n = b->n;
 
+	for (size_t i = 0; i < n; i++)
+		b->entries[i].conn->in_batch = false;
 	if (n >= BATCH_MIN && !b->is_broken) {
 		send_together(b);
 		for (size_t i = 0; i < n; i++)
@@ -170,6 +172,9 @@ bool conn_batch_add(struct conn *c)
 
 	if (!b || b->is_broken || c->io != &conn_io_plain)
 		return false;
+	if (c->in_batch)
+		return true; /* what was added since goes with the rest */
+	c->in_batch = true;
 	struct entry *e = &b->entries[b->n++];
 	e->conn = c;
 	e->before = c->out_total;

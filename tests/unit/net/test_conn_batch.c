@@ -25,6 +25,7 @@ struct client {
 	unsigned drains, overs;
 	enum close_reason reason;
 	void (*on_drain)(struct client *me);
+	const char *last_words; /* when the peer has sent FIN */
 };
 
 static struct loop *loop;
@@ -39,7 +40,12 @@ static size_t on_input(struct conn *c, struct slice bytes)
 
 static void on_eof(struct conn *c)
 {
-	conn_finish(c, CLOSE_NORMAL);
+	struct client *me = c->owner;
+
+	if (me->last_words)
+		conn_send_bytes(c, slice_str(me->last_words));
+	else
+		conn_finish(c, CLOSE_NORMAL);
 }
 
 static void on_drain(struct conn *c)
@@ -147,6 +153,44 @@ static void test_many_send_in_few_calls(void **state)
 	}
 	assert_in_range(batches(), 3, 4);
 	assert_int_equal(counters_sum(COUNTER_WRITES) - writes_before, MANY);
+}
+
+static void send_more(struct loop_task *t)
+{
+	send_to_all(8, "two", false, 0);
+}
+
+/* What is sent by a task that runs after the connections were put into the batch goes with it. */
+static void test_what_comes_while_they_wait_is_sent_once(void **state)
+{
+	struct loop_task later;
+
+	connect_some(8);
+	send_to_all(8, "one,", false, 0);
+	loop_task_init(&later, send_more);
+	loop_at_end(loop, &later);
+	loop_turn(loop, false);
+	for (size_t i = 0; i < 8; i++)
+		expect_got(&clients[i], "one,two");
+	assert_int_equal(batches(), 1);
+}
+
+/* The end of a turn calls owners back before it writes; what they send queues the end of the turn
+ * of the same connection again, before the batch. */
+static void test_what_is_sent_at_the_end_of_a_turn_is_sent_once(void **state)
+{
+	connect_some(8);
+	for (size_t i = 0; i < 8; i++) {
+		clients[i].last_words = "and you?";
+		conn_pause(clients[i].conn, true);
+		shutdown(clients[i].peer, SHUT_WR);
+	}
+	loop_turn(loop, false);
+	for (size_t i = 0; i < 8; i++) {
+		expect_got(&clients[i], "and you?");
+		assert_int_equal(clients[i].overs, 0);
+	}
+	assert_int_equal(batches(), 1);
 }
 
 static void test_a_few_write_for_themselves(void **state)
@@ -284,6 +328,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_many_send_in_few_calls),
+		TEST(test_what_comes_while_they_wait_is_sent_once),
+		TEST(test_what_is_sent_at_the_end_of_a_turn_is_sent_once),
 		TEST(test_a_few_write_for_themselves),
 		TEST(test_a_full_socket_goes_on_when_it_has_room),
 		TEST(test_one_whose_peer_is_gone_is_closed_alone),
