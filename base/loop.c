@@ -166,14 +166,6 @@ void loop_at_end(struct loop *l, struct loop_task *t)
 	TAILQ_INSERT_TAIL(&l->tasks, t, link);
 }
 
-void loop_at_end_first(struct loop *l, struct loop_task *t)
-{
-	loop_assert(l);
-	if (t->link.tqe_prev)
-		return;
-	TAILQ_INSERT_HEAD(&l->tasks, t, link);
-}
-
 void loop_at_end_cancel(struct loop *l, struct loop_task *t)
 {
 	loop_assert(l);

@@ -55,8 +55,6 @@ static inline void loop_task_init(struct loop_task *t, void (*fn)(struct loop_ta
 }
 /* Run t->fn once at the end of this turn. Queuing it twice is one run. */
 void loop_at_end(struct loop *l, struct loop_task *t);
-/* The same, before all that are queued now: what others wait for. */
-void loop_at_end_first(struct loop *l, struct loop_task *t);
 void loop_at_end_cancel(struct loop *l, struct loop_task *t);
 /* Call free_fn(p) after the end-of-turn tasks. */
 void loop_free_later(struct loop *l, void *p, void (*free_fn)(void *));

@@ -72,50 +72,14 @@ static void unwake_locked(struct mailbox *mb)
 	assert(n == (ssize_t)sizeof(count));
 }
 
-/* Takes n > 0 letters. */
-static void post_all(struct mailbox *mb, struct letter_list *letters, size_t n)
+void mailbox_post(struct mailbox *mb, struct letter *l)
 {
 	pthread_mutex_lock(&mb->lock);
 	if (STAILQ_EMPTY(&mb->letters))
 		wake_locked(mb);
-	STAILQ_CONCAT(&mb->letters, letters);
-	mb->count += n;
+	STAILQ_INSERT_TAIL(&mb->letters, l, link);
+	mb->count++;
 	pthread_mutex_unlock(&mb->lock);
-}
-
-void mailbox_post(struct mailbox *mb, struct letter *l)
-{
-	struct letter_list one = STAILQ_HEAD_INITIALIZER(one);
-
-	STAILQ_INSERT_TAIL(&one, l, link);
-	post_all(mb, &one, 1);
-}
-
-static void on_turn_end(struct loop_task *t)
-{
-	struct outbox *o = container_of(t, struct outbox, post);
-	size_t n = o->count;
-
-	o->count = 0;
-	if (n > 0)
-		post_all(o->to, &o->letters, n);
-}
-
-void outbox_init(struct outbox *o, struct loop *l, struct mailbox *to)
-{
-	o->loop = l;
-	o->to = to;
-	o->count = 0;
-	STAILQ_INIT(&o->letters);
-	loop_task_init(&o->post, on_turn_end);
-}
-
-void outbox_post(struct outbox *o, struct letter *l)
-{
-	STAILQ_INSERT_TAIL(&o->letters, l, link);
-	o->count++;
-	/* whoever waits for the receiver waits for all that this turn still does, too */
-	loop_at_end_first(o->loop, &o->post);
 }
 
 size_t mailbox_count(struct mailbox *mb)

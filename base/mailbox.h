@@ -14,8 +14,8 @@
 #include <stddef.h>
 
 #include "base/list.h"
-#include "base/loop.h"
 
+struct loop;
 struct event;
 
 enum letter_kind {
@@ -62,21 +62,5 @@ void mailbox_wait(struct mailbox *mb, int timeout_ms);
 void mailbox_attach(struct mailbox *mb, struct loop *l, void (*fn)(struct letter *, void *arg),
 		    void *arg);
 void mailbox_detach(struct mailbox *mb);
-
-/* --- outbox: what a loop's thread has for one mailbox, posted together when the turn ends. One
- * wake-up of the receiver, and more for it to do at a time. Thread: the loop's
- * ------------------------- */
-
-struct outbox {
-	struct loop *loop;
-	struct mailbox *to;
-	struct letter_list letters;
-	size_t count;
-	struct loop_task post;
-};
-
-void outbox_init(struct outbox *o, struct loop *l, struct mailbox *to);
-/* Takes the letter; letters of one outbox keep their order. */
-void outbox_post(struct outbox *o, struct letter *l);
 
 #endif

@@ -62,7 +62,6 @@ struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *
 	TAILQ_INIT(&h->idle);
 	TAILQ_INIT(&h->retries);
 	TAILQ_INIT(&h->ahead);
-	history_outbox_init(history, &h->appends, loop);
 	loop_timer_init(&h->retry_timer, on_retry);
 	loop_timer_init(&h->idle_timer, on_idle);
 	return h;
@@ -74,7 +73,7 @@ void hub_free(struct hub *h)
 		return;
 	CHECK_OBJ(h, HUB_MAGIC);
 	channel_expire_idle(h, true);
-	assert(h->channels == NULL && h->durables == NULL && h->appends.count == 0);
+	assert(h->channels == NULL && h->durables == NULL);
 	loop_timer_clear(h->loop, &h->retry_timer);
 	loop_timer_clear(h->loop, &h->idle_timer);
 	namespace_table_unref(h->namespaces);

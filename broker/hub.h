@@ -73,7 +73,6 @@ struct hub {
 	const struct message *sending;   /* what send() is being called for, for those who need more
 					    than the frame */
 	struct durable_family *durables; /* sessions of durable subscribers, by name */
-	struct outbox appends; /* publishes of this turn, on their way to the log thread */
 	struct loop_timer retry_timer;
 	struct loop_timer idle_timer;
 };

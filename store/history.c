@@ -434,7 +434,7 @@ static size_t append_size(const struct append *a)
 	return bytes;
 }
 
-static int append_reserve(struct history *h, struct append *a)
+int history_append(struct history *h, struct append *a)
 {
 	assert(h->is_started);
 	a->letter.kind = LETTER_APPEND;
@@ -445,30 +445,8 @@ static int append_reserve(struct history *h, struct append *a)
 		atomic_fetch_sub(&h->append_bytes, a->bytes);
 		return -EAGAIN;
 	}
+	mailbox_post(&h->log_box, &a->letter);
 	return 0;
-}
-
-int history_append(struct history *h, struct append *a)
-{
-	int rc = append_reserve(h, a);
-
-	if (rc == 0)
-		mailbox_post(&h->log_box, &a->letter);
-	return rc;
-}
-
-void history_outbox_init(struct history *h, struct outbox *o, struct loop *l)
-{
-	outbox_init(o, l, &h->log_box);
-}
-
-int history_append_with(struct history *h, struct append *a, struct outbox *o)
-{
-	int rc = append_reserve(h, a);
-
-	if (rc == 0)
-		outbox_post(o, &a->letter);
-	return rc;
 }
 
 /* The reader with the least to do. */

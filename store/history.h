@@ -209,9 +209,6 @@ void history_set_namespaces(struct history *h, struct namespace_table *t);
 
 /* Worker threads. Takes the letter on 0; -EAGAIN when the queue is full (it stays the caller's). */
 MUST_CHECK int history_append(struct history *h, struct append *a);
-/* The same for a thread with a loop: it leaves with all others of the turn. */
-void history_outbox_init(struct history *h, struct outbox *o, struct loop *l);
-MUST_CHECK int history_append_with(struct history *h, struct append *a, struct outbox *o);
 MUST_CHECK int history_query(struct history *h, struct query *q);
 MUST_CHECK int history_task(struct history *h, struct store_task *t);
 

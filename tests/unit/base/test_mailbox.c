@@ -162,46 +162,6 @@ static void test_letters_to_oneself_come_later(void **state)
 	reader_fini(&r);
 }
 
-static struct outbox outbox;
-static int sent;
-
-static void post_three(struct loop_task *t)
-{
-	for (int i = 0; i < 3; i++)
-		outbox_post(&outbox, parcel_new(0, sent++));
-	assert_int_equal(mailbox_count(outbox.to), sent - 3);
-}
-
-/* Nobody hears of them before the turn is over, and then of all at once. */
-static void test_an_outbox_posts_when_the_turn_ends(void **state)
-{
-	struct letter_list list = STAILQ_HEAD_INITIALIZER(list);
-	struct loop *loop = loop_new("test");
-	struct loop_task task;
-	struct mailbox mb;
-
-	assert_int_equal(mailbox_init(&mb), 0);
-	outbox_init(&outbox, loop, &mb);
-	sent = 0;
-	loop_task_init(&task, post_three);
-	for (int turn = 1; turn <= 2; turn++) {
-		loop_at_end(loop, &task);
-		loop_turn(loop, false);
-		assert_int_equal(mailbox_count(&mb), 3 * turn);
-		assert_int_equal(outbox.count, 0);
-	}
-	assert_int_equal(mailbox_take(&mb, &list), 6);
-	for (int i = 0; i < 6; i++) {
-		struct parcel *p = container_of(STAILQ_FIRST(&list), struct parcel, letter);
-
-		STAILQ_REMOVE_HEAD(&list, link);
-		assert_int_equal(p->number, i);
-		free(p);
-	}
-	mailbox_fini(&mb);
-	loop_free(loop);
-}
-
 static void test_detached_inside_the_handler(void **state)
 {
 	struct letter_list list = STAILQ_HEAD_INITIALIZER(list);
@@ -407,7 +367,6 @@ int main(void)
 		cmocka_unit_test(test_letters_posted_before_the_box_was_attached),
 		cmocka_unit_test(test_letters_to_oneself_come_later),
 		cmocka_unit_test(test_detached_inside_the_handler),
-		cmocka_unit_test(test_an_outbox_posts_when_the_turn_ends),
 		cmocka_unit_test(test_many_senders_one_loop),
 		cmocka_unit_test(test_many_senders_that_keep_below_a_limit),
 		cmocka_unit_test(test_letters_travel_back),

@@ -711,19 +711,6 @@ int history_append(struct history *h, struct append *a)
 	return 0;
 }
 
-/* The test says when the log thread commits, so nothing waits for the end of a turn. */
-void history_outbox_init(struct history *h, struct outbox *o, struct loop *l)
-{
-	UNUSED(h);
-	outbox_init(o, l, NULL);
-}
-
-int history_append_with(struct history *h, struct append *a, struct outbox *o)
-{
-	UNUSED(o);
-	return history_append(h, a);
-}
-
 int history_query(struct history *h, struct query *q)
 {
 	/* A letter that comes back with leftovers of another question would be a fault of the
