@@ -93,9 +93,11 @@ static void submit(struct conn_batch *b, size_t prepared)
 
 	while (done < prepared) {
 		int rc = io_uring_submit_and_wait(&b->ring, (unsigned)(prepared - done));
+		size_t n = reap(b);
 
-		done += reap(b);
-		if (rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY) {
+		done += n;
+		/* want of memory in the kernel, too: an I/O thread does not wait for it to pass */
+		if (rc < 0 && rc != -EINTR && n == 0) {
 			b->is_broken = true;
 			return;
 		}
