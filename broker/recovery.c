@@ -398,18 +398,20 @@ static bool settle_from_log(struct subscriber *s, struct query *q)
 	return true;
 }
 
-/* Note it in the first subscription that stands for its channel: the ranges stand in the order of
- * the subscriptions. */
+/* Note it in the first subscription that asked for it: the ranges stand in the order of the
+ * subscriptions. */
 static void note_expired_row(struct subscriber *s, const struct query *q, const struct message *m)
 {
 	struct subscription *sub = STAILQ_FIRST(&s->subscriptions);
 	size_t i = 0;
 
-	while (!pattern_matches(channel_name(sub->channel), message_channel(m))) {
+	while (sub && (m->seq <= sub->from ||
+		       !pattern_matches(channel_name(sub->channel), message_channel(m)))) {
 		i++;
 		sub = STAILQ_NEXT(sub, link);
 	}
-	expired_note(sub, m, sub->channel->is_pattern ? 0 : q->ranges[i].range.oldest);
+	if (sub)
+		expired_note(sub, m, sub->channel->is_pattern ? 0 : q->ranges[i].range.oldest);
 }
 
 static void feed_from_log(struct subscriber *s, struct query *q)

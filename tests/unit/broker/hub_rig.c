@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "broker/publish.h"
 
 const struct hub_limits rig_limits = {
 	.channels_per_subscriber = 8,
@@ -139,4 +140,29 @@ int rig_subscribe(struct fake_subscriber *f, const char *channels, const char *s
 int rig_subscribe_last(struct fake_subscriber *f, const char *channels, uint32_t last)
 {
 	return rig_subscribe_from(f, channels, &(struct start){.kind = START_LAST, .last = last});
+}
+
+void rig_post(struct hub_rig *r, const char *channel, uint64_t ttl_ms, uint64_t except)
+{
+	struct slice payload = slice_str("x");
+	struct payload_shape shape = {.kind = MESSAGE_TEXT};
+	struct publish_request request = {
+		.channel = slice_str(channel),
+		.n = 1,
+		.payloads = &payload,
+		.shapes = &shape,
+		.has_ttl = ttl_ms != 0,
+		.ttl_ms = ttl_ms,
+		.except = except,
+	};
+	struct fault fault;
+	struct append *a = publish_post(r->hub, &request, append_free, NULL, &fault);
+
+	assert(a != NULL);
+}
+
+void rig_commit_and_wait(struct hub_rig *r, uint64_t ms)
+{
+	fake_commit(r->history, r->history->append_n, 0);
+	rig_advance(r, ms);
 }

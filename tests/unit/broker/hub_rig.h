@@ -37,6 +37,11 @@ uint64_t rig_publish(struct hub_rig *r, const char *channel);
 /* Commit n messages, without delivering. */
 void rig_commit(struct hub_rig *r, const char *channel, size_t n);
 void rig_ephemeral(struct hub_rig *r, const char *channel);
+/* Post a message to the first hub that is good for ttl_ms (0: for ever), not for the session
+ * `except`. */
+void rig_post(struct hub_rig *r, const char *channel, uint64_t ttl_ms, uint64_t except);
+/* Number what was posted, and let time pass before anybody hears of it. */
+void rig_commit_and_wait(struct hub_rig *r, uint64_t ms);
 /* Deliver what waits in all workers' mailboxes. */
 void rig_deliver(struct hub_rig *r);
 /* Let time pass; timers run. */

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "base/obj.h"
-#include "broker/publish.h"
 #include "tests/unit/broker/hub_rig.h"
 
 static struct hub_rig rig;
@@ -37,44 +36,18 @@ static int end(void **state)
 	return 0;
 }
 
-/* Post a message that is good for ttl_ms (0: for ever), not for the session `except`. */
-static void post(const char *channel, uint64_t ttl_ms, uint64_t except)
-{
-	struct slice payload = slice_str("x");
-	struct payload_shape shape = {.kind = MESSAGE_TEXT};
-	struct publish_request r = {
-		.channel = slice_str(channel),
-		.n = 1,
-		.payloads = &payload,
-		.shapes = &shape,
-		.has_ttl = ttl_ms != 0,
-		.ttl_ms = ttl_ms,
-		.except = except,
-	};
-	struct fault fault;
-
-	assert_non_null(publish_post(rig.hub, &r, append_free, NULL, &fault));
-}
-
-/* Number what was posted, and let time pass before anybody hears of it. */
-static void commit_and_wait(uint64_t ms)
-{
-	fake_commit(rig.history, rig.history->append_n, 0);
-	rig_advance(&rig, ms);
-}
-
 static void test_live_subscribers_get_one_gap_for_a_run(void **state)
 {
 	rig_subscribe(&one, "a", NULL);
 	rig_subscribe(&two, "a b", NULL);
 	assert_string_equal(fake_take(&one), "open 0|live");
 	assert_string_equal(fake_take(&two), "open 0|live");
-	post("a", 0, 0);
-	post("a", 100, 0);
-	post("a", 100, 0);
-	post("a", 0, 0);
-	post("b", 100, 0);
-	commit_and_wait(200);
+	rig_post(&rig, "a", 0, 0);
+	rig_post(&rig, "a", 100, 0);
+	rig_post(&rig, "a", 100, 0);
+	rig_post(&rig, "a", 0, 0);
+	rig_post(&rig, "b", 100, 0);
+	rig_commit_and_wait(&rig, 200);
 	fake_settle(rig.history);
 	assert_string_equal(fake_take(&one), "a1|gap a fake.1-3 oldest 1 expired|a4|live");
 	assert_string_equal(
@@ -89,22 +62,22 @@ static void test_live_subscribers_get_one_gap_for_a_run(void **state)
 static void test_in_time_it_is_a_message(void **state)
 {
 	rig_subscribe(&one, "a", NULL);
-	post("a", 100, 0);
-	commit_and_wait(99);
+	rig_post(&rig, "a", 100, 0);
+	rig_commit_and_wait(&rig, 99);
 	fake_settle(rig.history);
 	assert_string_equal(fake_take(&one), "open 0|live|a1");
 }
 
 static void test_replay_tells_runs_in_their_place(void **state)
 {
-	post("a", 0, 0);
-	post("a", 100, 0);
-	post("b", 0, 0);
-	post("a", 100, 0);
-	post("a", 100, 0);
-	post("a", 0, 0);
-	post("b", 100, 0);
-	commit_and_wait(200);
+	rig_post(&rig, "a", 0, 0);
+	rig_post(&rig, "a", 100, 0);
+	rig_post(&rig, "b", 0, 0);
+	rig_post(&rig, "a", 100, 0);
+	rig_post(&rig, "a", 100, 0);
+	rig_post(&rig, "a", 0, 0);
+	rig_post(&rig, "b", 100, 0);
+	rig_commit_and_wait(&rig, 200);
 	fake_settle(rig.history);
 	rig_subscribe(&one, "a b", "fake.1");
 	fake_settle(rig.history);
@@ -122,8 +95,8 @@ static void test_a_run_longer_than_a_page_is_one_gap(void **state)
 {
 	rig_publish(&rig, "a");
 	for (int i = 0; i < 11; i++)
-		post("a", 100, 0);
-	commit_and_wait(200);
+		rig_post(&rig, "a", 100, 0);
+	rig_commit_and_wait(&rig, 200);
 	rig_publish(&rig, "a");
 	rig_subscribe(&one, "a", "fake.1");
 	fake_settle(rig.history);
@@ -138,8 +111,8 @@ static void test_last_counts_what_has_not_expired(void **state)
 {
 	rig_publish(&rig, "a");
 	rig_publish(&rig, "a");
-	post("a", 100, 0);
-	commit_and_wait(200);
+	rig_post(&rig, "a", 100, 0);
+	rig_commit_and_wait(&rig, 200);
 	fake_settle(rig.history);
 	rig_subscribe_last(&one, "a", 1);
 	fake_settle(rig.history);
@@ -150,8 +123,8 @@ static void test_a_position_is_given_out_only_with_its_gaps(void **state)
 {
 	one.replay_room = 2;
 	rig_publish(&rig, "a");
-	post("b", 100, 0);
-	commit_and_wait(200);
+	rig_post(&rig, "b", 100, 0);
+	rig_commit_and_wait(&rig, 200);
 	rig_publish(&rig, "a");
 	rig_subscribe(&one, "a b", "fake.0");
 	fake_settle(rig.history);
@@ -171,9 +144,9 @@ static void test_the_excluded_session_does_not_get_it_live(void **state)
 	rig_subscribe(&two, "a", NULL);
 	fake_take(&one);
 	fake_take(&two);
-	post("a", 0, 7);
-	post("a", 0, 0);
-	commit_and_wait(0);
+	rig_post(&rig, "a", 0, 7);
+	rig_post(&rig, "a", 0, 0);
+	rig_commit_and_wait(&rig, 0);
 	fake_settle(rig.history);
 	assert_string_equal(fake_take(&one), "a2");
 	assert_string_equal(fake_take(&two), "a1|a2");

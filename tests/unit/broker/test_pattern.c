@@ -12,7 +12,6 @@
 #include "base/pattern.h"
 #include "broker/channel.h"
 #include "broker/durable.h"
-#include "broker/publish.h"
 #include "tests/unit/broker/hub_rig.h"
 
 static struct hub_rig rig;
@@ -405,40 +404,14 @@ static void test_a_slow_one_is_fed_from_the_log(void **state)
 
 /* --- patterns and what messages and namespaces ask for --------------------------------------- */
 
-/* Post a message that is good for ttl_ms (0: for ever), not for the session `except`. */
-static void post(const char *channel, uint64_t ttl_ms, uint64_t except)
-{
-	struct slice payload = slice_str("x");
-	struct payload_shape shape = {.kind = MESSAGE_TEXT};
-	struct publish_request r = {
-		.channel = slice_str(channel),
-		.n = 1,
-		.payloads = &payload,
-		.shapes = &shape,
-		.has_ttl = ttl_ms != 0,
-		.ttl_ms = ttl_ms,
-		.except = except,
-	};
-	struct fault fault;
-
-	assert_non_null(publish_post(rig.hub, &r, append_free, NULL, &fault));
-}
-
-/* Number what was posted, and let time pass before anybody hears of it. */
-static void commit_and_wait(uint64_t ms)
-{
-	fake_commit(rig.history, rig.history->append_n, 0);
-	rig_advance(&rig, ms);
-}
-
 static void expire_in_two_channels(void)
 {
-	post("r:1", 0, 0);
-	post("r:1", 100, 0);
-	post("r:2", 100, 0);
-	post("r:1", 100, 0);
-	post("r:1", 0, 0);
-	commit_and_wait(200);
+	rig_post(&rig, "r:1", 0, 0);
+	rig_post(&rig, "r:1", 100, 0);
+	rig_post(&rig, "r:2", 100, 0);
+	rig_post(&rig, "r:1", 100, 0);
+	rig_post(&rig, "r:1", 0, 0);
+	rig_commit_and_wait(&rig, 200);
 }
 
 static void test_expired_messages_are_told_by_channel(void **state)
@@ -470,6 +443,23 @@ static void test_expired_messages_come_from_the_log_too(void **state)
 	end();
 }
 
+/* The channel's own subscription begins behind what expired: only the pattern is to hear of it. */
+static void test_expired_before_one_of_two_is_told_for_the_other(void **state)
+{
+	struct hub_limits limits = rig_limits;
+
+	limits.recent_count = 0;
+	start_with(&limits);
+	expire_in_two_channels();
+	fake_settle(rig.history);
+	rig_subscribe(&one, "r:1", NULL);
+	assert_string_equal(settle(&one), "open 5|live");
+	rig_subscribe(&one, "r:*", "fake.1");
+	assert_string_equal(settle(&one), "gap r:1 fake.1-4 oldest 0 expired"
+					  "|gap r:2 fake.1-3 oldest 0 expired|r:15|live");
+	end();
+}
+
 static void test_many_expired_channels_are_one_gap(void **state)
 {
 	char name[8];
@@ -480,10 +470,10 @@ static void test_many_expired_channels_are_one_gap(void **state)
 	assert_string_equal(settle(&one), "open 1|live");
 	for (int i = 1; i <= 17; i++) {
 		snprintf(name, sizeof(name), "r:%d", i);
-		post(name, 100, 0);
+		rig_post(&rig, name, 100, 0);
 	}
-	post("r:0", 0, 0);
-	commit_and_wait(200);
+	rig_post(&rig, "r:0", 0, 0);
+	rig_commit_and_wait(&rig, 200);
 	assert_string_equal(settle(&one), "gap r:* fake.1-18 oldest 0 expired|r:019|live");
 	end();
 }
@@ -496,7 +486,7 @@ static void test_what_is_not_for_a_session_comes_by_no_way(void **state)
 	one.subscriber.name = 7;
 	fake_take(&one);
 	fake_take(&two);
-	post("r:1", 0, 7);
+	rig_post(&rig, "r:1", 0, 7);
 	assert_string_equal(settle(&one), "");
 	assert_string_equal(settle(&two), "r:11");
 	end();
@@ -576,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_a_slow_one_is_fed_from_the_log),
 		cmocka_unit_test(test_expired_messages_are_told_by_channel),
 		cmocka_unit_test(test_expired_messages_come_from_the_log_too),
+		cmocka_unit_test(test_expired_before_one_of_two_is_told_for_the_other),
 		cmocka_unit_test(test_many_expired_channels_are_one_gap),
 		cmocka_unit_test(test_what_is_not_for_a_session_comes_by_no_way),
 		cmocka_unit_test(test_one_that_skips_is_told_of_the_pattern),
