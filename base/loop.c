@@ -5,7 +5,8 @@
  * DESIGN. libevent waits and calls back (base without locks: nobody but the owner touches it). What
  * it does not have is here:
  *
- *   turn     wait, events │ expired timers │ tasks and frees, again until none is left
+ *   turn     wait, events │ letters │ expired timers │ tasks and frees, again until none is left;
+ *            between two of them run the soon-tasks of the one before
  *   clock    read when first asked for after the wait, then kept to the end of the turn: ten
  * thousand callbacks of one turn see one time and cost one clock_gettime wheel    timers hashed by
  * due time into WHEEL_SLOTS slots of TICK_MS. A timer stands in the slot whose tick begins at or
@@ -62,6 +63,8 @@ struct loop {
 	pthread_t thread;
 	uint64_t now_ms; /* 0: not read since the wait */
 
+	struct loop_inbox inbox;
+	struct task_list soon;
 	struct task_list tasks;
 	struct deferred_free *frees;
 	size_t frees_n;
@@ -113,6 +116,7 @@ struct loop *loop_new(const char *name)
 	}
 	l->wake = evtimer_new(l->base, on_wake, l);
 	assert(l->wake != NULL);
+	TAILQ_INIT(&l->soon);
 	TAILQ_INIT(&l->tasks);
 	TAILQ_INIT(&l->expired);
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
@@ -150,6 +154,12 @@ struct watch_set *loop_watches(struct loop *l)
 	return l->watches;
 }
 
+void loop_set_inbox(struct loop *l, const struct loop_inbox *inbox)
+{
+	loop_assert(l);
+	l->inbox = inbox ? *inbox : (struct loop_inbox){0};
+}
+
 void loop_stop(struct loop *l)
 {
 	loop_assert(l);
@@ -158,21 +168,40 @@ void loop_stop(struct loop *l)
 
 /* --- end of turn ---------------------------------------------------------------------------- */
 
-void loop_at_end(struct loop *l, struct loop_task *t)
+static void queue_task(struct loop *l, struct task_list *list, struct loop_task *t)
 {
 	loop_assert(l);
-	if (t->link.tqe_prev)
-		return;
-	TAILQ_INSERT_TAIL(&l->tasks, t, link);
+	if (!t->link.tqe_prev)
+		TAILQ_INSERT_TAIL(list, t, link);
 }
 
-void loop_at_end_cancel(struct loop *l, struct loop_task *t)
+static void unqueue_task(struct loop *l, struct task_list *list, struct loop_task *t)
 {
 	loop_assert(l);
 	if (!t->link.tqe_prev)
 		return;
-	TAILQ_REMOVE(&l->tasks, t, link);
+	TAILQ_REMOVE(list, t, link);
 	t->link.tqe_prev = NULL;
+}
+
+void loop_soon(struct loop *l, struct loop_task *t)
+{
+	queue_task(l, &l->soon, t);
+}
+
+void loop_soon_cancel(struct loop *l, struct loop_task *t)
+{
+	unqueue_task(l, &l->soon, t);
+}
+
+void loop_at_end(struct loop *l, struct loop_task *t)
+{
+	queue_task(l, &l->tasks, t);
+}
+
+void loop_at_end_cancel(struct loop *l, struct loop_task *t)
+{
+	unqueue_task(l, &l->tasks, t);
 }
 
 void loop_free_later(struct loop *l, void *p, void (*free_fn)(void *))
@@ -187,17 +216,22 @@ void loop_free_later(struct loop *l, void *p, void (*free_fn)(void *))
 
 static bool has_deferred(const struct loop *l)
 {
-	return !TAILQ_EMPTY(&l->tasks) || l->frees_n > 0;
+	return !TAILQ_EMPTY(&l->soon) || !TAILQ_EMPTY(&l->tasks) || l->frees_n > 0;
 }
 
-static void run_tasks(struct loop *l)
+static void run_tasks(struct loop *l, struct task_list *list)
 {
 	struct loop_task *t;
 
-	while ((t = TAILQ_FIRST(&l->tasks)) != NULL) {
-		loop_at_end_cancel(l, t);
+	while ((t = TAILQ_FIRST(list)) != NULL) {
+		unqueue_task(l, list, t);
 		t->fn(t); /* may free t, and may queue it again */
 	}
+}
+
+static void end_stage(struct loop *l)
+{
+	run_tasks(l, &l->soon);
 }
 
 /* Free in order, including what the frees defer. */
@@ -214,7 +248,8 @@ static void run_frees(struct loop *l)
 static void run_deferred(struct loop *l)
 {
 	while (has_deferred(l)) {
-		run_tasks(l);
+		end_stage(l);
+		run_tasks(l, &l->tasks);
 		run_frees(l);
 	}
 }
@@ -354,13 +389,18 @@ static void arm_wake(struct loop *l)
 
 /* --- turning -------------------------------------------------------------------------------- */
 
+static bool has_letters(struct loop *l)
+{
+	return l->inbox.may_sleep && !l->inbox.may_sleep(l->inbox.arg);
+}
+
 static void turn(struct loop *l, bool block)
 {
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 	int rc;
 
 	/* What was deferred between turns must not wait for an event. */
-	if (!block || has_deferred(l))
+	if (!block || has_deferred(l) || has_letters(l))
 		flags |= EVLOOP_NONBLOCK;
 	else
 		arm_wake(l);
@@ -370,6 +410,10 @@ static void turn(struct loop *l, bool block)
 		log_error("loop-failed", "loop=%s", l->name);
 		abort();
 	}
+	end_stage(l);
+	if (l->inbox.open)
+		l->inbox.open(l->inbox.arg);
+	end_stage(l);
 	run_timers(l);
 	run_deferred(l);
 }

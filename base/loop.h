@@ -3,9 +3,10 @@
  * loop: one thread's event loop (libevent without locks), with what a turn needs besides events:
  * a cached clock, cheap timers, work at the end of the turn, and frees that wait for it.
  *
- * A turn: events and timers fire → end-of-turn tasks run until none is left (a task may add tasks)
- * → deferred frees. So everything that a turn produces for one connection leaves in one write, and
- * nothing is freed under a callback that may still look at it.
+ * A turn: events fire → letters of other threads are handled → timers fire → end-of-turn tasks run
+ * until none is left (a task may add tasks) → deferred frees. So everything that a turn produces
+ * for one connection leaves in one write, and nothing is freed under a callback that may still look
+ * at it.
  *
  * Thread: a loop belongs to the thread that runs it (loop_assert); other threads reach it through
  * a mailbox only.
@@ -41,6 +42,20 @@ struct event_base *loop_event_base(struct loop *l);
 /* For watch.c only. */
 struct watch_set *loop_watches(struct loop *l);
 
+/* --- letters of other threads; for mailbox.c only --------------------------------------------- */
+
+struct loop_inbox {
+	/* The loop is about to sleep: false when there are letters. Otherwise who brings the next
+	 * one wakes it, by an event of this loop. */
+	bool (*may_sleep)(void *arg);
+	/* Once per turn, after the events: handle what is there. */
+	void (*open)(void *arg);
+	void *arg;
+};
+
+/* One per loop; NULL: none any more. */
+void loop_set_inbox(struct loop *l, const struct loop_inbox *inbox);
+
 /* --- end of turn --------------------------------------------------------------------------- */
 
 struct loop_task {
@@ -53,6 +68,11 @@ static inline void loop_task_init(struct loop_task *t, void (*fn)(struct loop_ta
 	t->fn = fn;
 	t->link.tqe_prev = NULL;
 }
+/* Run t->fn once when this stage of the turn is over: all events, all letters, all timers, or all
+ * end-of-turn tasks that are to be had now. For what others wait for, who are to begin with it
+ * while this turn goes on. */
+void loop_soon(struct loop *l, struct loop_task *t);
+void loop_soon_cancel(struct loop *l, struct loop_task *t);
 /* Run t->fn once at the end of this turn. Queuing it twice is one run. */
 void loop_at_end(struct loop *l, struct loop_task *t);
 void loop_at_end_cancel(struct loop *l, struct loop_task *t);

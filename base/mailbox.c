@@ -2,84 +2,97 @@
 /*
  * mailbox: the only door between threads.
  *
- * DESIGN. A list and an eventfd behind one lock, with one invariant: whenever the lock is free, the
- * eventfd is readable exactly while the list has letters. So a sender writes it only when the box
- * was empty, a receiver reads it only when it takes something, and a box that is attached to a loop
- * after letters came in needs no special case. The receiver takes the whole list at once and
- * handles it without the lock: a burst of a thousand letters costs it one wake-up and one lock.
+ * DESIGN. A list behind one lock, and a flag: is the receiver asleep? It says so under the lock,
+ * having seen that the list is empty; who posts then takes the flag back and wakes it. So nobody
+ * makes a system call for a receiver that is awake: it looks at its box before it sleeps anyway. It
+ * takes the whole list at once and handles it without the lock: a burst of a thousand letters costs
+ * it one wake-up and one lock.
  *
- * The eventfd is written under the lock on purpose. Were it written after, a receiver could take
- * the letter (STOP, say), end, and close the descriptor before the sender gets to its write, which
- * would then go into whatever file has got that number since.
+ * A receiver with a loop is woken by an eventfd, which is edge-triggered and never read; one
+ * without by a condition. Both after the lock was left, or on one processor the receiver would wake
+ * up only to wait for it. Therefore a sender may still be on its way to wake a receiver that has
+ * already taken the letter (STOP, say): mailbox_fini() waits for it.
  *
- * The lock is a leaf: nothing is called while it is held but list macros, read and write.
+ * The lock is a leaf: nothing is called while it is held but list macros.
  */
 #include "base/mailbox.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <poll.h>
+#include <sched.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/obj.h"
 
-int mailbox_init(struct mailbox *mb)
+void mailbox_init(struct mailbox *mb)
 {
 	pthread_condattr_t attr;
-	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
-	*mb = (struct mailbox){.fd = fd};
+	*mb = (struct mailbox){.fd = -1};
 	STAILQ_INIT(&mb->letters);
+	atomic_init(&mb->waker_n, 0);
 	pthread_mutex_init(&mb->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&mb->arrived, &attr);
 	pthread_cond_init(&mb->shrunk, &attr);
 	pthread_condattr_destroy(&attr);
-	return 0;
 }
 
 void mailbox_fini(struct mailbox *mb)
 {
-	/* Under the lock, so that a sender which is still on its way out has left. */
+	/* A sender that is still on its way out: it has nothing left to do but to leave. */
+	while (atomic_load(&mb->waker_n) > 0)
+		sched_yield();
 	pthread_mutex_lock(&mb->lock);
 	assert(STAILQ_EMPTY(&mb->letters) && mb->event == NULL);
 	pthread_mutex_unlock(&mb->lock);
-	close(mb->fd);
+	if (mb->fd >= 0)
+		close(mb->fd);
 	mb->fd = -1;
+	pthread_cond_destroy(&mb->arrived);
 	pthread_cond_destroy(&mb->shrunk);
 	pthread_mutex_destroy(&mb->lock);
 }
 
-static void wake_locked(struct mailbox *mb)
+static void wake(struct mailbox *mb)
 {
 	uint64_t one = 1;
-	ssize_t n = write(mb->fd, &one, sizeof(one));
 
-	assert(n == (ssize_t)sizeof(one)); /* can only fail when the counter is full: it is 0 */
+	if (mb->fd < 0)
+		pthread_cond_signal(&mb->arrived);
+	else if (write(mb->fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		assert(!"an eventfd takes 2^64 of them");
+	atomic_fetch_sub(&mb->waker_n, 1);
 }
 
-static void unwake_locked(struct mailbox *mb)
+void mailbox_post_all(struct mailbox *mb, struct letter_list *letters, size_t n)
 {
-	uint64_t count;
-	ssize_t n = read(mb->fd, &count, sizeof(count));
-
-	assert(n == (ssize_t)sizeof(count));
+	assert(n > 0);
+	pthread_mutex_lock(&mb->lock);
+	bool must_wake = mb->is_asleep;
+	if (must_wake)
+		atomic_fetch_add(&mb->waker_n, 1);
+	mb->is_asleep = false;
+	STAILQ_CONCAT(&mb->letters, letters);
+	mb->count += n;
+	pthread_mutex_unlock(&mb->lock);
+	if (must_wake)
+		wake(mb);
 }
 
 void mailbox_post(struct mailbox *mb, struct letter *l)
 {
-	pthread_mutex_lock(&mb->lock);
-	if (STAILQ_EMPTY(&mb->letters))
-		wake_locked(mb);
-	STAILQ_INSERT_TAIL(&mb->letters, l, link);
-	mb->count++;
-	pthread_mutex_unlock(&mb->lock);
+	struct letter_list one = STAILQ_HEAD_INITIALIZER(one);
+
+	STAILQ_INSERT_TAIL(&one, l, link);
+	mailbox_post_all(mb, &one, 1);
 }
 
 size_t mailbox_count(struct mailbox *mb)
@@ -98,8 +111,8 @@ size_t mailbox_take(struct mailbox *mb, struct letter_list *ret)
 
 	pthread_mutex_lock(&mb->lock);
 	n = mb->count;
+	mb->is_asleep = false;
 	if (n > 0) {
-		unwake_locked(mb);
 		STAILQ_CONCAT(ret, &mb->letters);
 		mb->count = 0;
 		pthread_cond_broadcast(&mb->shrunk);
@@ -130,15 +143,6 @@ static struct timespec deadline_in(int timeout_ms)
 	return ts;
 }
 
-/* Milliseconds until then, rounded up; 0 when it has passed. */
-static int ms_until(struct timespec then)
-{
-	struct timespec now = real_now();
-	int64_t ns = (int64_t)(then.tv_sec - now.tv_sec) * 1000000000 + then.tv_nsec - now.tv_nsec;
-
-	return ns <= 0 ? 0 : (int)((ns + 999999) / 1000000);
-}
-
 void mailbox_wait_below(struct mailbox *mb, size_t max, int timeout_ms)
 {
 	struct timespec deadline;
@@ -154,26 +158,47 @@ void mailbox_wait_below(struct mailbox *mb, size_t max, int timeout_ms)
 
 void mailbox_wait(struct mailbox *mb, int timeout_ms)
 {
-	struct pollfd pfd = {.fd = mb->fd, .events = POLLIN};
 	struct timespec deadline = deadline_in(timeout_ms < 0 ? 0 : timeout_ms);
-	int left_ms = timeout_ms;
+	int rc = 0;
 
-	/* Signals are handled elsewhere: sleep on. */
-	while (poll(&pfd, 1, left_ms) < 0 && errno == EINTR) {
-		if (timeout_ms >= 0)
-			left_ms = ms_until(deadline);
+	assert(mb->fd < 0);
+	pthread_mutex_lock(&mb->lock);
+	while (STAILQ_EMPTY(&mb->letters) && rc == 0) {
+		mb->is_asleep = true;
+		rc = timeout_ms < 0 ? pthread_cond_wait(&mb->arrived, &mb->lock)
+				    : pthread_cond_timedwait(&mb->arrived, &mb->lock, &deadline);
 	}
+	mb->is_asleep = false;
+	pthread_mutex_unlock(&mb->lock);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+/* --- receivers with a loop ------------------------------------------------------------------- */
+
+static void on_woken(evutil_socket_t fd, short what, void *arg)
+{
+	UNUSED(fd);
+	UNUSED(what);
+	UNUSED(arg); /* the turn that this begins opens the box */
+}
+
+static bool may_sleep(void *arg)
+{
+	struct mailbox *mb = arg;
+
+	pthread_mutex_lock(&mb->lock);
+	mb->is_asleep = STAILQ_EMPTY(&mb->letters);
+	bool is_empty = mb->is_asleep;
+	pthread_mutex_unlock(&mb->lock);
+	return is_empty;
+}
+
+static void open_box(void *arg)
 {
 	struct mailbox *mb = arg;
 	struct letter_list letters = STAILQ_HEAD_INITIALIZER(letters);
 	void (*fn)(struct letter *, void *) = mb->fn;
 	void *fn_arg = mb->arg;
 
-	UNUSED(fd);
-	UNUSED(what);
 	/* What fn posts to this box waits for the next turn. fn may detach the box and even free
 	 * it: mb is not touched below, and the letters already taken are still handed out. */
 	mailbox_take(mb, &letters);
@@ -187,16 +212,21 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 void mailbox_attach(struct mailbox *mb, struct loop *l, void (*fn)(struct letter *, void *arg),
 		    void *arg)
 {
-	int rc;
-
 	assert(mb->event == NULL);
 	mb->fn = fn;
 	mb->arg = arg;
-	mb->event = event_new(loop_event_base(l), mb->fd, EV_READ | EV_PERSIST, on_readable, mb);
+	mb->loop = l;
+	if (mb->fd < 0)
+		mb->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (mb->fd >= 0)
+		mb->event = event_new(loop_event_base(l), mb->fd, EV_READ | EV_ET | EV_PERSIST,
+				      on_woken, NULL);
 	/* At start-up, and without it the thread is deaf: as in xalloc.c, there is no going on. */
-	assert(mb->event != NULL);
-	rc = event_add(mb->event, NULL);
-	assert(rc == 0);
+	if (mb->event == NULL || event_add(mb->event, NULL) != 0) {
+		log_error("out_of_descriptors", "");
+		abort();
+	}
+	loop_set_inbox(l, &(struct loop_inbox){may_sleep, open_box, mb});
 }
 
 void mailbox_detach(struct mailbox *mb)
@@ -205,4 +235,5 @@ void mailbox_detach(struct mailbox *mb)
 		return;
 	event_free(mb->event);
 	mb->event = NULL;
+	loop_set_inbox(mb->loop, NULL);
 }

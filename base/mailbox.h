@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mailbox: the only door between threads. Many senders, one receiver. A sender appends under the
- * lock and writes the eventfd only when the box was empty; the receiver detaches the whole list and
- * works outside the lock. All kinds of letters: base/tbl/letters.h.
+ * lock and wakes the receiver only when it sleeps; the receiver detaches the whole list and works
+ * outside the lock. All kinds of letters: base/tbl/letters.h.
  *
  * A letter that asks something travels back as the same object with the answer filled in: who made
  * it frees it.
@@ -11,6 +11,8 @@
 #define BASE_MAILBOX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/list.h"
@@ -32,22 +34,27 @@ STAILQ_HEAD(letter_list, letter);
 
 struct mailbox {
 	pthread_mutex_t lock;
-	pthread_cond_t shrunk; /* signalled when the receiver took letters */
+	pthread_cond_t arrived; /* signalled to a receiver without a loop */
+	pthread_cond_t shrunk;  /* signalled when the receiver took letters */
 	struct letter_list letters;
 	size_t count;
-	int fd;              /* eventfd */
-	struct event *event; /* when attached to a loop */
+	bool is_asleep;      /* the receiver: who posts wakes it */
+	atomic_uint waker_n; /* senders that are about to */
+	struct loop *loop;   /* when attached to it … */
+	struct event *event; /* … by an event of … */
+	int fd;              /* … an eventfd */
 	void (*fn)(struct letter *, void *arg);
 	void *arg;
 };
 
-/* Return 0 or -errno. */
-int mailbox_init(struct mailbox *mb);
+void mailbox_init(struct mailbox *mb);
 /* The box must be empty and detached. */
 void mailbox_fini(struct mailbox *mb);
 
 /* Any thread. Takes the letter. */
 void mailbox_post(struct mailbox *mb, struct letter *l);
+/* Any thread. Takes n > 0 letters, in order: one wake-up. */
+void mailbox_post_all(struct mailbox *mb, struct letter_list *letters, size_t n);
 /* Any thread. Letters waiting now. */
 size_t mailbox_count(struct mailbox *mb);
 /* Any thread but the receiver: wait until at most max letters wait, or timeout_ms has passed.

@@ -59,6 +59,7 @@ struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *
 	h->epoch = *history_epoch(history);
 	h->head = history_start_head(history);
 	h->limits = *limits;
+	outbox_init(&h->outbox, loop, history, counters);
 	TAILQ_INIT(&h->idle);
 	TAILQ_INIT(&h->retries);
 	TAILQ_INIT(&h->ahead);
@@ -74,6 +75,7 @@ void hub_free(struct hub *h)
 	CHECK_OBJ(h, HUB_MAGIC);
 	channel_expire_idle(h, true);
 	assert(h->channels == NULL && h->durables == NULL);
+	outbox_fini(&h->outbox);
 	loop_timer_clear(h->loop, &h->retry_timer);
 	loop_timer_clear(h->loop, &h->idle_timer);
 	namespace_table_unref(h->namespaces);

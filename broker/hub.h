@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mailbox.h"
 #include "base/namespace.h"
+#include "broker/outbox.h"
 #include "broker/pattern_index.h"
 #include "broker/subscriber.h"
 #include "store/history.h"
@@ -54,6 +55,7 @@ struct hub {
 	struct presence_desk *desk; /* set by the owner; NULL: presence is not kept */
 	void *packer;               /* set by the owner: what subscriber_ops.pack compresses with */
 	struct counters *counters;
+	struct outbox outbox;               /* what is published here */
 	struct namespace_table *namespaces; /* a reference; swapped on reload */
 	struct epoch epoch;
 	struct hub_limits limits;

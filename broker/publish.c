@@ -263,7 +263,7 @@ struct append *publish_post(struct hub *h, const struct publish_request *r,
 	a->done = done;
 	a->owner = owner;
 	a->born_us = clock_mono_us();
-	int rc = history_append(h->history, a);
+	int rc = outbox_put(&h->outbox, a);
 	if (rc == 0)
 		return a;
 	a->error = rc;

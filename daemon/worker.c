@@ -213,6 +213,7 @@ static void on_batch(struct worker *w, struct batch_letter *l)
 
 	while ((a = STAILQ_FIRST(&l->receipts)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->receipts, receipt);
+		outbox_note_back(&w->hub->outbox, a);
 		a->done(a);
 	}
 	if (l->batch)
@@ -360,10 +361,7 @@ struct worker *worker_new(struct server *s, unsigned index)
 	snprintf(name, sizeof(name), "worker%u", index);
 	w->loop = loop_new(name);
 	w->counters = counters_new();
-	if (mailbox_init(&w->mailbox) != 0) {
-		log_error("out_of_descriptors", "");
-		abort();
-	}
+	mailbox_init(&w->mailbox);
 	w->hub = hub_new(w->loop, s->history, &w->mailbox, s->census, c->namespaces, w->counters,
 			 &limits);
 	w->desk = w->hub->desk = presence_desk_new(&(struct presence_desk){

@@ -216,31 +216,16 @@ static int open_shelves(struct history *h, struct problem *problem)
 	return open_shelf(h, PLACE_SIDE, "memory", h->start_head + 1, problem);
 }
 
-static int open_mailboxes(struct history *h)
+static void set_up_threads(struct history *h)
 {
-	int rc = mailbox_init(&h->log_box);
-
-	if (rc != 0)
-		return rc;
-	size_t n = (h->cfg.readers ? h->cfg.readers : 1) + 1;
-	h->readers = xcalloc(n, sizeof(*h->readers));
-	for (size_t i = 0; i < n; i++) {
-		rc = mailbox_init(&h->readers[i].box);
-		if (rc != 0)
-			break;
+	mailbox_init(&h->log_box);
+	h->reader_n = (h->cfg.readers ? h->cfg.readers : 1) + 1;
+	h->readers = xcalloc(h->reader_n, sizeof(*h->readers));
+	for (size_t i = 0; i < h->reader_n; i++) {
+		mailbox_init(&h->readers[i].box);
 		h->readers[i].h = h;
 		h->readers[i].namespaces = namespace_table_ref(h->cfg.namespaces);
-		h->reader_n++;
 	}
-	if (rc == 0)
-		return 0;
-	while (h->reader_n > 0) {
-		struct reader *r = &h->readers[--h->reader_n];
-		mailbox_fini(&r->box);
-		namespace_table_unref(r->namespaces);
-	}
-	mailbox_fini(&h->log_box);
-	return rc;
 }
 
 static void close_shelves(struct history *h)
@@ -262,7 +247,6 @@ static void history_free(struct history *h)
 	free(w->rows[PLACE_SIDE]);
 	free(w->head_pool);
 	dedup_fini(&w->dedup);
-	free(w->letters);
 	ack_round_fini(&w->acks);
 	free(h->readers);
 	free(h->workers);
@@ -285,18 +269,11 @@ int history_open(const struct history_config *cfg, struct history **ret, struct 
 	STAILQ_INIT(&h->writer.jobs);
 	ack_round_init(&h->writer.acks);
 	int rc = open_shelves(h, problem);
-	if (rc == 0) {
-		rc = open_mailboxes(h);
-		if (rc != 0)
-			problem_set(problem, rc,
-				    "The store got no event descriptors: %s. Raise the "
-				    "limit of open files.",
-				    strerror(-rc));
-	}
 	if (rc != 0) {
 		history_free(h);
 		return rc;
 	}
+	set_up_threads(h);
 	*ret = h;
 	return 0;
 }
@@ -434,7 +411,7 @@ static size_t append_size(const struct append *a)
 	return bytes;
 }
 
-int history_append(struct history *h, struct append *a)
+int history_admit(struct history *h, struct append *a)
 {
 	assert(h->is_started);
 	a->letter.kind = LETTER_APPEND;
@@ -445,8 +422,21 @@ int history_append(struct history *h, struct append *a)
 		atomic_fetch_sub(&h->append_bytes, a->bytes);
 		return -EAGAIN;
 	}
-	mailbox_post(&h->log_box, &a->letter);
 	return 0;
+}
+
+void history_append_all(struct history *h, struct letter_list *appends, size_t n)
+{
+	mailbox_post_all(&h->log_box, appends, n);
+}
+
+int history_append(struct history *h, struct append *a)
+{
+	int rc = history_admit(h, a);
+
+	if (rc == 0)
+		mailbox_post(&h->log_box, &a->letter);
+	return rc;
 }
 
 /* The reader with the least to do. */

@@ -12,7 +12,8 @@
  *  - a batch is announced only after it is as durable as it asked for; a failed commit answers its
  *    publishers with an error and nobody else hears of it. Ephemeral and memory-only messages do
  * not fail with the disk;
- *  - every worker gets every batch, in log order;
+ *  - every worker gets every batch, in log order; batches of ephemeral messages alone, which have
+ * no place in it, may come from any worker and stand anywhere between the others;
  *  - an append is all or none: its messages stand next to each other in one batch.
  *
  * Messages of namespaces with durability `memory` live in a memory engine beside the configured
@@ -31,6 +32,7 @@
 #include "store/store.h"
 #include "store/terms.h"
 
+struct counters;
 struct history;
 
 struct history_config {
@@ -60,6 +62,7 @@ struct append {
 	void (*done)(struct append *);
 	void *owner; /* the worker's; set to NULL when the owner died meanwhile */
 	uint64_t born_us;
+	bool is_counted;            /* the worker's, see broker/outbox.h */
 	size_t bytes;               /* private */
 	struct append_terms *terms; /* owned; NULL: none. See append_set_terms() */
 	/* answer: 0, or a negative errno of the store (-ENOSPC, -EIO, …); with 0 the outcome. Of
@@ -93,6 +96,7 @@ struct batch *batch_unref(struct batch *b);
 
 struct batch_letter {
 	struct letter letter;
+	struct mailbox *to;             /* private */
 	struct batch *batch;            /* may hold 0 messages when all that is in it failed */
 	STAILQ_HEAD(, append) receipts; /* this worker's appends, answered */
 };
@@ -209,6 +213,16 @@ void history_set_namespaces(struct history *h, struct namespace_table *t);
 
 /* Worker threads. Takes the letter on 0; -EAGAIN when the queue is full (it stays the caller's). */
 MUST_CHECK int history_append(struct history *h, struct append *a);
+/* The same in two steps, for many at a time: have each admitted, then post them in one go. */
+MUST_CHECK int history_admit(struct history *h, struct append *a);
+/* Takes n > 0 admitted appends, linked by their letters. */
+void history_append_all(struct history *h, struct letter_list *appends, size_t n);
+/* May it leave by history_announce(): is all of it ephemeral, and no worker too far behind? */
+bool history_takes_short_way(const struct history *h, const struct append *a);
+/* Takes appends that may take the short way, and sends them to all workers at once, past the log.
+ * counters: the calling worker's. */
+void history_announce(struct history *h, struct append *const *appends, size_t n,
+		      struct counters *counters);
 MUST_CHECK int history_query(struct history *h, struct query *q);
 MUST_CHECK int history_task(struct history *h, struct store_task *t);
 

@@ -100,7 +100,6 @@ struct writer {
 	size_t head_n;
 	int main_error; /* not 0: the main store failed, nothing more goes into it this round */
 	struct dedup dedup;
-	struct batch_letter **letters; /* one slot per worker */
 	/* housekeeping */
 	bool may_trim;       /* something was appended, or the last step left something */
 	size_t trim_debt;    /* messages appended since the last step */
@@ -151,6 +150,12 @@ void reader_finish(struct reader *r);
 
 /* One round: take what waits, number it, commit it, announce it. Thread: log. */
 void round_run(struct history *h);
+/* The batch of what went well, in order; its head is the newest seq in it, 0 when there is none.
+ * counters: of the calling thread, may be NULL. Thread: log, workers. */
+struct batch *announce_batch(struct append *const *appends, size_t n, struct counters *counters);
+/* To all workers, with the receipts of these appends: they are not the caller's any more. Takes the
+ * batch. */
+void announce_post(struct history *h, struct batch *b, struct append *const *appends, size_t n);
 /* The main store said rc: keep the health and its counters. Thread: log. */
 void round_note_store(struct history *h, int rc);
 /* The part of a round that is about positions. Thread: log. */

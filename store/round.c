@@ -45,8 +45,6 @@ static void make_room(struct history *h, size_t messages)
 			w->rows[i] = xrealloc(w->rows[i], messages * sizeof(*w->rows[i]));
 		w->head_pool = xrealloc(w->head_pool, messages * sizeof(*w->head_pool));
 	}
-	if (w->letters == NULL)
-		w->letters = xcalloc(h->worker_n + 1, sizeof(*w->letters));
 }
 
 static void round_take(struct history *h)
@@ -352,113 +350,32 @@ static void commit_rest_of_acks(struct history *h)
 
 /* --- announce -------------------------------------------------------------------------------- */
 
-static void count_published(struct writer *w, const struct message *m)
+static void count_outcomes(const struct writer *w)
 {
-	static const enum counter_id ids[] = {
-		[DURABILITY_EPHEMERAL] = COUNTER_PUBLISHED_EPHEMERAL,
-		[DURABILITY_MEMORY] = COUNTER_PUBLISHED_MEMORY,
-		[DURABILITY_COMMIT] = COUNTER_PUBLISHED_COMMIT,
-		[DURABILITY_SYNC] = COUNTER_PUBLISHED_SYNC,
-	};
-
-	if (w->counters != NULL && m->kind != MESSAGE_EVENT)
-		count_inc(w->counters, ids[m->durability]);
-}
-
-static bool is_stored(const struct append *a)
-{
-	return a->error == 0 && a->outcome == APPEND_STORED;
-}
-
-static void count_outcome(struct writer *w, const struct append *a)
-{
-	if (w->counters == NULL || a->error != 0)
-		return;
-	if (a->outcome == APPEND_DUPLICATE)
-		count_inc(w->counters, COUNTER_PUBLISH_DUPLICATE);
-	else if (a->outcome != APPEND_STORED)
-		count_inc(w->counters, COUNTER_PUBLISH_CONFLICT);
-}
-
-/* Everything that went well, in order. */
-static struct batch *batch_make(struct history *h)
-{
-	struct writer *w = &h->writer;
-	size_t n = 0;
-
-	for (size_t i = 0; i < w->round_n; i++)
-		n += is_stored(w->round[i]) ? w->round[i]->n : 0;
-	struct batch *b = xcalloc(1, sizeof(*b) + n * sizeof(b->messages[0]));
-	atomic_init(&b->refs, 1);
-	b->head = atomic_load(&h->head);
-	for (size_t i = 0; i < w->round_n; i++) {
+	for (size_t i = 0; w->counters != NULL && i < w->round_n; i++) {
 		const struct append *a = w->round[i];
-		count_outcome(w, a);
-		for (size_t k = 0; k < a->n; k++) {
-			if (!is_stored(a)) {
-				a->messages[k]->seq = a->messages[k]->prev = 0;
-				continue;
-			}
-			b->messages[b->n++] = message_ref(a->messages[k]);
-			count_published(w, a->messages[k]);
-			/* Never the number of a message that failed: it may be given out again
-			 * after a crash, and a cursor that has it would hide the message that gets
-			 * it then. */
-			if (a->messages[k]->seq)
-				b->head = a->messages[k]->seq;
-		}
+
+		if (a->error != 0 || a->outcome == APPEND_STORED)
+			continue;
+		count_inc(w->counters, a->outcome == APPEND_DUPLICATE ? COUNTER_PUBLISH_DUPLICATE
+								      : COUNTER_PUBLISH_CONFLICT);
 	}
-	/* Before any letter: who has seen a message of this batch finds it at or below the head. A
-	 * batch of nothing does not reach every worker. */
-	if (b->n > 0)
-		atomic_store(&h->head, b->head);
-	ack_round_tell(h, b);
-	return b;
-}
-
-static size_t worker_index(const struct history *h, const struct mailbox *mb)
-{
-	size_t i = 0;
-
-	while (i < h->worker_n && h->workers[i] != mb)
-		i++;
-	assert(i < h->worker_n); /* reply_to is a worker's, or nobody could ever be told */
-	return i;
-}
-
-static struct batch_letter *letter_for(struct history *h, size_t worker, struct batch *b)
-{
-	struct batch_letter **slot = &h->writer.letters[worker];
-
-	if (*slot == NULL) {
-		*slot = xcalloc(1, sizeof(**slot));
-		(*slot)->letter.kind = LETTER_BATCH;
-		STAILQ_INIT(&(*slot)->receipts);
-		(*slot)->batch = b;
-		atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
-	}
-	return *slot;
 }
 
 static void announce(struct history *h)
 {
 	struct writer *w = &h->writer;
-	struct batch *b = batch_make(h);
+	struct batch *b = announce_batch(w->round, w->round_n, w->counters);
 
-	for (size_t i = 0; i < w->round_n; i++) {
-		struct append *a = w->round[i];
-		struct batch_letter *l = letter_for(h, worker_index(h, a->reply_to), b);
-		STAILQ_INSERT_TAIL(&l->receipts, a, receipt);
-	}
-	for (size_t i = 0; i < h->worker_n; i++) {
-		if (b->n > 0 || b->ack_n > 0)
-			letter_for(h, i, b);
-		if (w->letters[i] == NULL)
-			continue;
-		mailbox_post(h->workers[i], &w->letters[i]->letter);
-		w->letters[i] = NULL;
-	}
-	batch_unref(b);
+	count_outcomes(w);
+	if (b->head == 0)
+		b->head = atomic_load(&h->head);
+	/* Before any letter: who has seen a message of this batch finds it at or below the head. A
+	 * batch of nothing does not reach every worker. */
+	if (b->n > 0)
+		atomic_store(&h->head, b->head);
+	ack_round_tell(h, b);
+	announce_post(h, b, w->round, w->round_n);
 }
 
 static void wait_for_workers(struct history *h)

@@ -106,7 +106,7 @@ static void settle(struct rig *r)
 		turn(r);
 		fake_settle(r->history);
 		turn(r);
-	} while (r->out.n != before || r->history->append_n || r->history->query_n);
+	} while (r->out.n != before || fake_waiting(r->history) || r->history->query_n);
 }
 
 static void begin(struct rig *r)

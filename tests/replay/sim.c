@@ -153,9 +153,9 @@ static void step_commit(void)
 	size_t n = 1 + roll(4);
 	int error = chance(15) ? -EIO : 0;
 
-	if (!sim.rig.history->append_n)
+	if (!fake_waiting(sim.rig.history))
 		return;
-	say("commit %zu of %zu%s", n, sim.rig.history->append_n, error ? ": fails" : "");
+	say("commit %zu of %zu%s", n, fake_waiting(sim.rig.history), error ? ": fails" : "");
 	fake_commit(sim.rig.history, n, error);
 }
 

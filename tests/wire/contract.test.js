@@ -552,7 +552,8 @@ each('a node that drains says goodbye, and what was acknowledged goes out before
 });
 
 each('whoever comes while it drains is refused', async (t, a) => {
-  const d = await t.daemon({ options: { ...DRAIN, 'server.drain_grace': '20s' } });
+  // one worker: workers hear of it one after the other, and only that of `keeps` has told us
+  const d = await t.daemon({ options: { ...DRAIN, 'server.drain_grace': '20s', 'server.workers': 1 } });
   const keeps = await t.rawWs(d, '/v1/ws'); // holds the drain up until the test lets go of it
   await keeps.json();
   const idle = await t.raw(d);

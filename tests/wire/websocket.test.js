@@ -4,6 +4,7 @@
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';
 import { frame, OP } from './lib/ws.js';
 import { member, members } from './lib/envelope.js';
+import { random } from './lib/random.js';
 
 const daemon = shared({ options: { 'limits.channels_per_subscription': 8, 'limits.last_limit': 100, 'limits.history_limit': 20, 'limits.message_bytes': '64KiB' } });
 
@@ -256,6 +257,21 @@ claim('content_type travels with the message', async (t) => {
   const m = await w.message();
   assert.equal(m.json.content_type, 'image/png');
   assert.deepEqual(members(m.raw).map(([n]) => n), ['type', 'channel', 'id', 'prev', 'ts', 'content_type', 'encoding', 'data']);
+});
+
+claim('stored and ephemeral publishes of one connection keep their order, for subscribers of all workers', { ms: 30000 }, async (t) => {
+  const { d, w } = await open(t);
+  const ch = fresh('mixed');
+  const subscribers = [];
+  for (let i = 0; i < 8; i++) subscribers.push(await t.follow(i % 2 ? 'sse' : 'websocket', d, [ch]));
+  const r = random(7);
+  const n = 250;
+  for (let i = 0; i < n; i++) w.send({ type: 'publish', channel: ch, data: i, ephemeral: r.int(3) > 0 });
+  for (const s of subscribers) {
+    const got = (await s.take(n, 20000)).map((m) => m.json.data);
+    assert.deepEqual(got, [...Array(n).keys()]);
+    s.close();
+  }
 });
 
 claim('an ephemeral publish reaches subscribers and is not stored', async (t) => {

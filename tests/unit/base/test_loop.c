@@ -131,6 +131,45 @@ static void test_cancelled_task_does_not_run(void **state)
 	assert_string_equal(trace, "a");
 }
 
+static void on_soon(struct loop_task *t)
+{
+	struct work *w = container_of(t, struct work, task);
+
+	ran(w->name);
+	if (w->adds)
+		loop_soon(loop, &w->adds->task);
+}
+
+static void open_inbox(void *arg)
+{
+	struct work *w = arg;
+
+	ran('L');
+	loop_soon(loop, &w->task);
+}
+
+static void test_soon_is_before_the_next_stage(void **state)
+{
+	struct work after_letters = {.name = 'l'}, b = {.name = 'b'}, a = {.name = 'a', .adds = &b};
+	struct work end = {.name = 'e', .adds = &after_letters};
+	const struct loop_inbox inbox = {.open = open_inbox, .arg = &after_letters};
+
+	loop_task_init(&after_letters.task, on_soon);
+	loop_task_init(&a.task, on_soon);
+	loop_task_init(&b.task, on_soon);
+	loop_task_init(&end.task, on_soon);
+	loop_at_end(loop, &end.task);
+	loop_soon(loop, &a.task);
+	loop_set_inbox(loop, &inbox);
+	loop_turn(loop, false);
+	assert_string_equal(trace, "abLlel");
+	loop_set_inbox(loop, NULL);
+	loop_soon(loop, &b.task);
+	loop_soon_cancel(loop, &b.task);
+	loop_turn(loop, false);
+	assert_string_equal(trace, "abLlel");
+}
+
 static struct work queued_by_free = {.name = 't'};
 
 static void free_and_queue(void *p)
@@ -616,6 +655,7 @@ int main(void)
 		WITH_LOOP(test_tasks_then_frees),
 		WITH_LOOP(test_cancelled_task_does_not_run),
 		WITH_LOOP(test_task_queued_by_a_free_runs_in_this_turn),
+		WITH_LOOP(test_soon_is_before_the_next_stage),
 		WITH_LOOP(test_many_frees_keep_their_order),
 		WITH_LOOP(test_what_waits_already_does_not_wait_for_an_event),
 		WITH_LOOP(test_loop_free_runs_what_is_deferred),

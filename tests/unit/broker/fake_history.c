@@ -259,6 +259,14 @@ static struct batch_letter *letter_make(struct batch *b)
 	return l;
 }
 
+size_t fake_waiting(struct history *h)
+{
+	for (size_t i = 0; i < h->worker_n; i++)
+		if (h->workers[i].hub)
+			outbox_post(&h->workers[i].hub->outbox);
+	return h->append_n;
+}
+
 void fake_commit(struct history *h, size_t n, int error)
 {
 	struct batch_letter *letters[FAKE_WORKERS] = {NULL};
@@ -266,6 +274,7 @@ void fake_commit(struct history *h, size_t n, int error)
 	size_t taken = 0, messages = 0;
 
 	assert(n <= ARRAY_LEN(round));
+	fake_waiting(h);
 	while (taken < n && (a = STAILQ_FIRST(&h->appends)) != NULL) {
 		STAILQ_REMOVE_HEAD(&h->appends, receipt);
 		h->append_n--;
@@ -554,6 +563,7 @@ static void open_batch(struct fake_worker *w, struct batch_letter *b)
 	hub_deliver(w->hub, b->batch);
 	while ((a = STAILQ_FIRST(&b->receipts)) != NULL) {
 		STAILQ_REMOVE_HEAD(&b->receipts, receipt);
+		outbox_note_back(&w->hub->outbox, a);
 		a->done(a);
 	}
 	batch_letter_free(b);
@@ -599,9 +609,10 @@ void fake_settle(struct history *h)
 	bool is_busy;
 
 	do {
-		is_busy = h->append_n || h->query_n;
-		if (h->append_n)
-			fake_commit(h, h->append_n < 64 ? h->append_n : 64, 0);
+		size_t append_n = fake_waiting(h);
+		is_busy = append_n || h->query_n;
+		if (append_n)
+			fake_commit(h, append_n < 64 ? append_n : 64, 0);
 		while (h->query_n)
 			fake_answer(h, 0, 0);
 		for (size_t i = 0; i < h->worker_n; i++)
@@ -702,13 +713,65 @@ uint64_t history_head(const struct history *h)
 	return h->head;
 }
 
-int history_append(struct history *h, struct append *a)
+bool history_takes_short_way(const struct history *h, const struct append *a)
 {
-	if (h->refuse_append)
-		return h->refuse_append;
+	return h->is_short_way_open && a->messages[0]->durability == DURABILITY_EPHEMERAL;
+}
+
+void history_announce(struct history *h, struct append *const *appends, size_t n,
+		      struct counters *counters)
+{
+	struct batch_letter *home = NULL;
+	struct batch *b = batch_make(h, n);
+
+	UNUSED(counters);
+	b->head = 0;
+	for (size_t w = 0; w < h->worker_n; w++) {
+		struct batch_letter *l = letter_make(b);
+
+		if (worker_of(h, appends[0]->reply_to) == &h->workers[w])
+			home = l;
+		post(&h->workers[w], &l->letter);
+	}
+	for (size_t i = 0; i < n; i++) {
+		assert(appends[i]->n == 1);
+		b->messages[b->n++] = message_ref(appends[i]->messages[0]);
+		STAILQ_INSERT_TAIL(&home->receipts, appends[i], receipt);
+	}
+	batch_unref(b);
+}
+
+int history_admit(struct history *h, struct append *a)
+{
+	UNUSED(a);
+	return h->refuse_append;
+}
+
+static void take_append(struct history *h, struct append *a)
+{
 	STAILQ_INSERT_TAIL(&h->appends, a, receipt);
 	h->append_n++;
-	return 0;
+}
+
+void history_append_all(struct history *h, struct letter_list *appends, size_t n)
+{
+	struct letter *l;
+
+	while ((l = STAILQ_FIRST(appends)) != NULL) {
+		STAILQ_REMOVE_HEAD(appends, link);
+		take_append(h, container_of(l, struct append, letter));
+		n--;
+	}
+	assert(n == 0);
+}
+
+int history_append(struct history *h, struct append *a)
+{
+	int rc = history_admit(h, a);
+
+	if (rc == 0)
+		take_append(h, a);
+	return rc;
 }
 
 int history_query(struct history *h, struct query *q)

@@ -47,14 +47,16 @@ struct history {
 	uint64_t seq;  /* newest number used */
 	uint64_t head; /* newest announced */
 	struct fake_channel *channels;
-	STAILQ_HEAD(, append) appends;
-	size_t append_n;
-	struct query *queries[64]; /* in the order of asking */
+	STAILQ_HEAD(, append) appends; /* fake_waiting() of them */
+	size_t append_n;               /* private */
+	struct query *queries[64];     /* in the order of asking */
 	bool is_read[64];
 	size_t query_n;
-	size_t query_room; /* more than this waiting: -EAGAIN */
-	size_t loss_max;   /* of a pattern are told so many losses, ≤ STORE_LOSS_MAX */
-	int refuse_append; /* history_append answers this */
+	size_t query_room;      /* more than this waiting: -EAGAIN */
+	size_t loss_max;        /* of a pattern are told so many losses, ≤ STORE_LOSS_MAX */
+	int refuse_append;      /* history_append answers this */
+	bool is_short_way_open; /* for ephemeral messages; else the test says when they leave, too
+				 */
 	struct fake_worker workers[FAKE_WORKERS];
 	size_t worker_n;
 };
@@ -66,6 +68,8 @@ void fake_history_free(struct history *h);
 
 /* --- the log thread ------------------------------------------------------------------------- */
 
+/* Have all workers post what they published; return how many appends wait. */
+size_t fake_waiting(struct history *h);
 /* Commit the n oldest appends as one batch; error: the disk fails, only ephemeral ones succeed. */
 void fake_commit(struct history *h, size_t n, int error);
 /* Number and commit one message that nobody waits for. Return its seq. */

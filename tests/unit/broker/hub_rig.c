@@ -61,6 +61,7 @@ void hub_rig_init(struct hub_rig *r, const struct hub_limits *limits, uint64_t h
 void hub_rig_fini(struct hub_rig *r)
 {
 	for (size_t i = 0; i < r->history->worker_n; i++) {
+		outbox_post(&r->hubs[i]->outbox);
 		hub_free(r->hubs[i]);
 		loop_free(r->loops[i]);
 	}
@@ -163,6 +164,6 @@ void rig_post(struct hub_rig *r, const char *channel, uint64_t ttl_ms, uint64_t 
 
 void rig_commit_and_wait(struct hub_rig *r, uint64_t ms)
 {
-	fake_commit(r->history, r->history->append_n, 0);
+	fake_commit(r->history, fake_waiting(r->history), 0);
 	rig_advance(r, ms);
 }

@@ -213,7 +213,7 @@ void gate_settle(struct gate *g)
 		gate_turn(g);
 		fake_settle(g->history);
 		gate_turn(g);
-	} while (g->history->append_n || g->history->query_n);
+	} while (fake_waiting(g->history) || g->history->query_n);
 }
 
 void gate_pass(struct gate *g, uint64_t ms)
