@@ -176,6 +176,24 @@ def machine():
             'load': os.getloadavg()[0]}
 
 
+PAGE = os.path.join(TOP, 'docs/performance.md')
+
+
+def write_section(command, lines):
+    """Renew the part of docs/performance.md that this command writes."""
+    begin, end = f'<!-- begin: {command} -->', f'<!-- end: {command} -->'
+    with open(PAGE, encoding='utf-8') as f:
+        before, rest = f.read().split(begin, 1)
+    with open(PAGE, 'w', encoding='utf-8') as f:
+        f.write('\n'.join([before + begin, '', *lines, '', end + rest.split(end, 1)[1]]))
+
+
+def where_text(report_machine):
+    """Where figures come from, for the reader of a section."""
+    m = report_machine
+    return f'{m["processor"]}, {m["processors"]} processors, {m["system"]}'
+
+
 def need(*programs):
     for program in programs:
         if not os.access(program, os.X_OK):

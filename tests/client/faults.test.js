@@ -31,14 +31,14 @@ claim('a WebSocket that is refused falls back to an event stream, and is remembe
 
 claim('a WebSocket that hangs is given up in time', async (t) => {
   const m = await Meddler.open(t, await t.daemon(), { upgrade: () => 'hang' });
-  const c = client(t, m, { healthTimeout: 300 });
+  const c = client(t, m, { healthTimeout: 300 * scale });
   listen(c, 'a');
   assert.equal((await event(c, 'transport')).transport, 'sse');
 });
 
 claim('a WebSocket that opens and then swallows what comes is not trusted', async (t) => {
   const m = await Meddler.open(t, await t.daemon(), { frame: (text) => (/"hello"/.test(text) ? text : null) });
-  const c = client(t, m, { healthTimeout: 1000 });
+  const c = client(t, m, { healthTimeout: 1000 * scale });
   listen(c, 'a');
   assert.equal((await event(c, 'transport')).transport, 'sse');
 });
@@ -57,7 +57,7 @@ claim('a proxy that buffers event streams is recognised within 3 s, and polls go
 
 claim('a proxy that lets the first event through and holds the next is recognised, too', async (t) => {
   const m = await Meddler.open(t, await t.daemon(), { upgrade: () => 'refuse', event: (req, text) => (/heartbeat/.test(text) ? null : text) });
-  const c = client(t, m, { healthTimeout: 400 });
+  const c = client(t, m, { healthTimeout: 400 * scale });
   listen(c, 'a');
   assert.equal((await event(c, 'transport')).transport, 'longpoll');
 });
@@ -68,7 +68,7 @@ claim('long polls that are cut get shorter; where none comes through it is short
     upgrade: () => 'refuse',
     request: (req, res) => (path(req) === '/v1/sse' || /wait=/.test(req.url)) && refuse(res, 502, 'bad_gateway'),
   });
-  const c = client(t, m, { healthTimeout: 300, upgradeAfter: 60000 });
+  const c = client(t, m, { healthTimeout: 300 * scale, upgradeAfter: 60000 });
   const got = listen(c, 'a');
   await event(c, 'transport', (e) => e.transport === 'shortpoll', 15000);
   await d.publish('a', 'x');

@@ -107,7 +107,7 @@ async function quiet(d) {
   await until(async () => (left = await rest()).length === 0, 20000, () => `everything to be gone; there is still ${left}`);
   await until(async () => (await d.metric('holdfast_connections')) <= 1, 20000, 'all connections to be gone');
   d.agent.destroy();
-  return { rss: d.rss(), fds: d.fds(), threads: d.status('Threads') };
+  return { rss: d.rss(), heap: 1024 * d.status('RssAnon'), fds: d.fds(), threads: d.status('Threads') };
 }
 
 const d = new Daemon({
@@ -124,7 +124,7 @@ while (Date.now() - began < minutes * 60e3) {
   await Promise.all([...Array(ACTORS)].map((_, i) => act(d, state, i < PUBLISHERS)));
   samples.push(await quiet(d));
   const s = samples.at(-1);
-  console.log(`${((Date.now() - began) / 60e3).toFixed(1)} min: ${(s.rss / MB).toFixed(1)} MB, ${s.fds} descriptors, ${s.threads} threads`);
+  console.log(`${((Date.now() - began) / 60e3).toFixed(1)} min: ${(s.rss / MB).toFixed(1)} MB (${(s.heap / MB).toFixed(1)} of its own), ${s.fds} descriptors, ${s.threads} threads`);
 }
 const cpu = d.cpu();
 const slow = [];
