@@ -22,9 +22,11 @@ void publication_fini(struct publication *p)
 	for (size_t i = 0; i < p->owned_n; i++)
 		free(p->owned[i]);
 	free(p->owned);
-	free(p->payloads);
-	free(p->channels);
-	free(p->shapes);
+	if (p->room > 1) {
+		free(p->payloads);
+		free(p->channels);
+		free(p->shapes);
+	}
 	*p = (struct publication){0};
 }
 
@@ -43,18 +45,39 @@ struct slice publication_own(struct publication *p, struct buf *b)
 	return s;
 }
 
+/* Twice as much room; the first is in the publication itself. */
+static void *grown(void *old, size_t room, size_t size)
+{
+	void *p = xrealloc(room > 1 ? old : NULL, 2 * room * size);
+
+	if (room == 1)
+		memcpy(p, old, size);
+	return p;
+}
+
+static void make_room(struct publication *p)
+{
+	if (p->room == 0) {
+		p->payloads = &p->one_payload;
+		p->channels = &p->one_channel;
+		p->shapes = &p->one_shape;
+		p->room = 1;
+		return;
+	}
+	p->payloads = grown(p->payloads, p->room, sizeof(*p->payloads));
+	p->channels = grown(p->channels, p->room, sizeof(*p->channels));
+	p->shapes = grown(p->shapes, p->room, sizeof(*p->shapes));
+	p->room *= 2;
+}
+
 static int add(struct publication *p, struct slice channel, struct slice payload,
 	       const struct payload_shape *shape, struct fault *fault)
 {
 	if (p->max && p->n == p->max)
 		return fault_set(fault, FAULT_TOO_LARGE, "a batch holds at most %zu messages",
 				 p->max);
-	if (p->n == p->room) {
-		p->room = p->room ? p->room * 2 : 1;
-		p->payloads = xrealloc(p->payloads, p->room * sizeof(*p->payloads));
-		p->channels = xrealloc(p->channels, p->room * sizeof(*p->channels));
-		p->shapes = xrealloc(p->shapes, p->room * sizeof(*p->shapes));
-	}
+	if (p->n == p->room)
+		make_room(p);
 	p->channels[p->n] = channel;
 	p->payloads[p->n] = payload;
 	p->shapes[p->n++] = *shape;

@@ -3,7 +3,7 @@
  * publication: what one publish asks for, as read from an HTTP request or a WebSocket frame:
  * messages and terms. Everything that had to be decoded is owned; the rest points into the request
  * or frame.
- * Thread: the worker's.
+ * It stays where it is: it may point into itself. Thread: the worker's.
  */
 #ifndef TRANSPORTS_PUBLICATION_H
 #define TRANSPORTS_PUBLICATION_H
@@ -22,6 +22,9 @@ struct publication {
 	struct slice *payloads;
 	struct slice *channels;
 	struct payload_shape *shapes;
+	/* most are of one message: room for it, so that it needs no memory */
+	struct slice one_payload, one_channel;
+	struct payload_shape one_shape;
 	char **owned;
 	size_t owned_n, owned_room;
 };

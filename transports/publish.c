@@ -20,6 +20,9 @@
  * too, and their ids are told. */
 #define MESSAGE_COST_MIN 64
 
+/* Bytes of a receipt of one message with a name of usual length. */
+#define RECEIPT_USUAL 192
+
 enum batch_kind { BATCH_NONE, BATCH_LINES, BATCH_NDJSON, BATCH_ARRAY, BATCH_MESSAGES };
 
 /* Between posting and the receipt. */
@@ -125,6 +128,7 @@ static void respond(struct pending *p, struct append *a)
 	enum fault_id refusal = publish_fault_of(a);
 	struct buf b = {.cap = SIZE_MAX}; /* the batch was limited */
 
+	buf_reserve(&b, RECEIPT_USUAL);
 	if (refusal == FAULT_NONE) {
 		buf_add_char(&b, '{');
 		receipt_add(&b, g->hub, a, p->kind);

@@ -33,10 +33,15 @@ void receipt_add(struct buf *out, struct hub *h, const struct append *a, enum re
 		json_add_string(out, channel);
 		buf_add_char(out, ',');
 	}
-	buf_addf(out, "\"durability\":\"%s\",\"duplicate\":%s", durability_name(a->durability),
-		 a->outcome == APPEND_DUPLICATE ? "true" : "false");
-	if (kind != RECEIPT_SCATTERED)
-		buf_addf(out, ",\"subscribers\":%u", census_total(h->census, channel));
+	/* one for each publish: without printf */
+	buf_add_str(out, "\"durability\":\"");
+	buf_add_str(out, durability_name(a->durability));
+	buf_add_str(out, a->outcome == APPEND_DUPLICATE ? "\",\"duplicate\":true"
+							: "\",\"duplicate\":false");
+	if (kind != RECEIPT_SCATTERED) {
+		buf_add_str(out, ",\"subscribers\":");
+		buf_add_u64(out, census_total(h->census, channel));
+	}
 }
 
 void receipt_add_error(struct buf *out, const struct hub *h, const struct append *a)
