@@ -211,13 +211,13 @@ static void on_batch(struct worker *w, struct batch_letter *l)
 {
 	struct append *a;
 
+	outbox_note_batch(&w->hub->outbox, l->batch);
 	while ((a = STAILQ_FIRST(&l->receipts)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->receipts, receipt);
 		outbox_note_back(&w->hub->outbox, a);
 		a->done(a);
 	}
-	if (l->batch)
-		hub_deliver(w->hub, l->batch);
+	hub_deliver(w->hub, l->batch);
 	batch_letter_free(l);
 }
 

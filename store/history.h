@@ -86,7 +86,8 @@ void append_free(struct append *a);
 /* Committed together; shared by all workers, immutable. */
 struct batch {
 	atomic_uint refs;
-	uint64_t head;          /* newest seq given out up to and including this batch */
+	uint64_t head;  /* newest seq given out up to and including this batch */
+	uint64_t round; /* of the log thread's rounds, this one's; 0: it came past the log */
 	struct batch_ack *acks; /* positions that moved; one piece of memory with their names */
 	size_t ack_n;
 	size_t n;
@@ -217,8 +218,9 @@ MUST_CHECK int history_append(struct history *h, struct append *a);
 MUST_CHECK int history_admit(struct history *h, struct append *a);
 /* Takes n > 0 admitted appends, linked by their letters. */
 void history_append_all(struct history *h, struct letter_list *appends, size_t n);
-/* May it leave by history_announce(): is all of it ephemeral, and no worker too far behind? */
-bool history_takes_short_way(const struct history *h, const struct append *a);
+/* May it leave by history_announce(): is all of it ephemeral, has every worker been sent all up to
+ * the round `after` of the log thread, and is none too far behind? */
+bool history_takes_short_way(const struct history *h, const struct append *a, uint64_t after);
 /* Takes appends that may take the short way, and sends them to all workers at once, past the log.
  * counters: the calling worker's. */
 void history_announce(struct history *h, struct append *const *appends, size_t n,

@@ -85,9 +85,10 @@ struct writer {
 	struct letter_list jobs; /* purges and the like, done step by step */
 	struct ack_round acks;
 	bool is_stopping;
-	uint64_t seq;      /* newest given out */
-	uint64_t reserved; /* recorded in the main store: may be given out */
-	int64_t ts_ms;     /* newest given out */
+	uint64_t seq;         /* newest given out */
+	uint64_t reserved;    /* recorded in the main store: may be given out */
+	int64_t ts_ms;        /* newest given out */
+	uint64_t round_count; /* rounds begun */
 	/* the round: rooms are reused */
 	struct append **round;
 	size_t round_n;
@@ -127,7 +128,8 @@ struct history {
 	struct shelf shelves[PLACE_COUNT];
 	struct epoch epoch;
 	uint64_t start_head;
-	_Atomic uint64_t head; /* newest seq announced */
+	_Atomic uint64_t head;      /* newest seq announced */
+	_Atomic uint64_t announced; /* rounds that all workers were sent */
 	struct mailbox **workers;
 	size_t worker_n;
 	bool is_started;

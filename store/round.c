@@ -368,6 +368,7 @@ static void announce(struct history *h)
 	struct batch *b = announce_batch(w->round, w->round_n, w->counters);
 
 	count_outcomes(w);
+	b->round = ++w->round_count;
 	if (b->head == 0)
 		b->head = atomic_load(&h->head);
 	/* Before any letter: who has seen a message of this batch finds it at or below the head. A
@@ -376,6 +377,7 @@ static void announce(struct history *h)
 		atomic_store(&h->head, b->head);
 	ack_round_tell(h, b);
 	announce_post(h, b, w->round, w->round_n);
+	atomic_store(&h->announced, w->round_count);
 }
 
 static void wait_for_workers(struct history *h)

@@ -713,8 +713,9 @@ uint64_t history_head(const struct history *h)
 	return h->head;
 }
 
-bool history_takes_short_way(const struct history *h, const struct append *a)
+bool history_takes_short_way(const struct history *h, const struct append *a, uint64_t after)
 {
+	UNUSED(after);
 	return h->is_short_way_open && a->messages[0]->durability == DURABILITY_EPHEMERAL;
 }
 

@@ -397,11 +397,12 @@ static void test_short_way(void **state)
 	f->cfg.worker_lag = 1;
 	start(f);
 	struct append *stored = append_make(&f->w[1], "a", DURABILITY_COMMIT, 1);
-	assert_false(history_takes_short_way(f->h, stored));
+	assert_false(history_takes_short_way(f->h, stored, 0));
 	append_free(stored);
 	for (size_t i = 0; i < 2; i++) {
 		struct append *a = append_make(&f->w[1], "typing", DURABILITY_EPHEMERAL, 2);
-		assert_true(history_takes_short_way(f->h, a));
+		assert_true(history_takes_short_way(f->h, a, 0));
+		assert_false(history_takes_short_way(f->h, a, 1)); /* that round is not yet over */
 		history_announce(f->h, &a, 1, NULL);
 		assert_int_equal(mailbox_count(&f->w[0].box), i + 1);
 		worker_take(&f->w[1]);
@@ -412,7 +413,7 @@ static void test_short_way(void **state)
 	assert_int_equal(f->w[1].rows.n, 4);
 	assert_true(f->w[1].rows.m[3]->ts_ms > 0);
 	struct append *late = append_make(&f->w[1], "typing", DURABILITY_EPHEMERAL, 1);
-	assert_false(history_takes_short_way(f->h, late));
+	assert_false(history_takes_short_way(f->h, late, 0));
 	append_free(late);
 	worker_take(&f->w[0]);
 	assert_int_equal(f->w[0].receipts, 0);
