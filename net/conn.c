@@ -124,6 +124,21 @@ static bool can_read(const struct conn *c)
 	return c->state == CONN_FINISHING;
 }
 
+static unsigned wanted(const struct conn *c)
+{
+	return WATCH_READ | WATCH_HANGUP | (c->watches_write ? WATCH_WRITE : 0) |
+	       (c->is_fresh ? WATCH_FRESH : 0);
+}
+
+/* Its first request or handshake is done: it is served like all others from now on. When that
+ * fails, it goes on as one of those who came last. */
+static void settle(struct conn *c)
+{
+	c->is_fresh = false;
+	if (watch_settle(c->env->loop, &c->watch, c->fd, wanted(c)) != 0)
+		c->is_fresh = true;
+}
+
 /* Give bytes to the owner; return how many it took. */
 static size_t offer(struct conn *c, struct slice bytes)
 {
@@ -131,6 +146,8 @@ static size_t offer(struct conn *c, struct slice bytes)
 	size_t used = c->ops->on_input(c, bytes);
 	c->offering = false;
 	assert(used <= bytes.n);
+	if (c->is_fresh && used > 0 && c->state != CONN_CLOSED)
+		settle(c);
 	return used;
 }
 
@@ -254,9 +271,7 @@ static void on_socket_event(struct watch *w, unsigned what)
 
 static int watch_for(struct conn *c)
 {
-	unsigned what = WATCH_READ | WATCH_HANGUP | (c->watches_write ? WATCH_WRITE : 0);
-
-	return watch_change(c->env->loop, &c->watch, c->fd, what);
+	return watch_change(c->env->loop, &c->watch, c->fd, wanted(c));
 }
 
 /* An edge that was told already is told again in the next turn. */
@@ -502,7 +517,8 @@ struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
 	env->n++;
 	count_inc(env->counters, COUNTER_CONNECTIONS);
 	c->watch.fn = on_socket_event;
-	if (watch_add(env->loop, &c->watch, fd, WATCH_READ | WATCH_HANGUP) != 0) {
+	c->is_fresh = true;
+	if (watch_add(env->loop, &c->watch, fd, wanted(c)) != 0) {
 		c->broken = CLOSE_OVERLOAD + 1; /* the kernel's limit of watched descriptors */
 		loop_at_end(env->loop, &c->flush);
 	}

@@ -116,6 +116,7 @@ struct conn {
 	bool drain_later : 1;   /* on_drain not before the next turn */
 	bool fin_sent : 1;
 	bool in_batch : 1;        /* waits in env->batch to be written */
+	bool is_fresh : 1;        /* nobody has taken any of its input yet */
 	bool is_admin : 1;        /* came in through the admin socket */
 	struct conn_timer *timer; /* write timeout and linger, while it runs */
 	/* second line */
