@@ -31,10 +31,10 @@
 
 /* What a turn spends on sockets that are ready. What they cause at the end of the turn (writes,
  * above all) takes two or three times as long again: so a turn is a few milliseconds. */
-#define TURN_US  2000
-#define FRESH_US 1000
+#define TURN_US  1000
+#define FRESH_US 500
 /* Taken at once. A handshake with a subscription costs ten times what a message does. */
-#define BATCH       32
+#define BATCH       16
 #define FRESH_BATCH 8
 
 struct watch_set {
