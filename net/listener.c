@@ -33,12 +33,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/obj.h"
 #include "base/xalloc.h"
 
 #define LISTENER_MAGIC 0x4c53544eu
-#define ACCEPTS_MAX    64   /* per event: the connections accepted want their turn too */
+#define ACCEPT_US      500  /* per event: the connections accepted want their turn too */
 #define RETRY_MS       1000 /* descriptors may be freed by other threads, which do not tell us */
 
 struct listener {
@@ -376,9 +377,9 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *l = arg;
 	CHECK_OBJ(l, LISTENER_MAGIC);
-	for (int i = 0; i < ACCEPTS_MAX && l->fd >= 0; i++)
-		if (!accept_one(l))
-			return;
+	uint64_t end_us = clock_mono_us() + ACCEPT_US;
+	while (l->fd >= 0 && accept_one(l) && clock_mono_us() < end_us)
+		;
 }
 
 struct listener *listener_new(struct conn_env *env, int fd, bool is_admin,

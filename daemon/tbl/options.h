@@ -44,7 +44,7 @@ OPTION(port_file, "server.port_file", PATH, "", 0, 4000, fixed, "Write the real 
 OPTION(demo, "server.demo", BOOL, "yes", 0, 0, fixed, "Serve the demo page at /, and to those who subscribe to demo:stats the figures that it shows. The namespace demo then has presence = yes where nothing else is said.")
 OPTION(cors_origins, "server.cors_origins", WORDS, "*", 0, 256, fixed, "Web origins whose pages may read answers, separated by spaces (https://app.example.com), or * for all. Empty: none, and no CORS headers.")
 OPTION(ws_origins, "server.ws_origins", WORDS, "*", 0, 256, fixed, "Web origins whose pages may open a WebSocket, or * for all. Empty: only clients that send no Origin.")
-OPTION(listen_backlog, "server.listen_backlog", COUNT, "1024", 1, 65535, fixed, "Connections that the kernel keeps until they are accepted, per worker and address. The kernel caps it at net.core.somaxconn.")
+OPTION(listen_backlog, "server.listen_backlog", COUNT, "4096", 1, 65535, fixed, "Connections that the kernel keeps until they are accepted, per worker and address. The kernel caps it at net.core.somaxconn.")
 OPTION(drain_grace_ms, "server.drain_grace", DURATION, "10s", 0, 3600 * SEC, live, "After SIGTERM: time for clients to leave before their connections are closed.")
 OPTION(drain_spread_ms, "server.drain_spread", DURATION, "5s", 0, 3600 * SEC, live, "After SIGTERM: clients are told to come back after random delays up to this, so that they do not come all at once.")
 OPTION(io_uring, "server.io_uring", BOOL, "yes", 0, 0, fixed, "Give what many connections have to send to the kernel in one system call, where it has io_uring. Without it each connection writes for itself, and nothing else differs.")
