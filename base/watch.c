@@ -9,8 +9,8 @@
  * keep a turn from ending, nor the letters of other threads waiting.
  *
  * A second set, inside the first, holds who has just come (WATCH_FRESH) and is readable for the
- * first like a socket: when ten thousand clients return at once, their handshakes are served a slice
- * per round through those that are ready, instead of standing in line in front of them.
+ * first like a socket: when ten thousand clients return at once, their handshakes are served a
+ * slice per round through those that are ready, instead of standing in line in front of them.
  *
  * A watch that was removed by the callback of another one of the same few is still in the array:
  * its fn is NULL, and its memory stays until the turn ends.

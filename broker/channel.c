@@ -95,8 +95,10 @@ static void channel_free(struct channel *ch)
 	assert(ch->subscription_n == 0 && TAILQ_EMPTY(&ch->waiters));
 	unset_idle(ch);
 	delist(ch);
-	if (ch->query)
+	if (ch->query) {
 		ch->query->owner = NULL;
+		catch_up_has_read(ch->hub);
+	}
 	while (ch->recent_n)
 		forget_oldest(ch);
 	free(ch->recent);
@@ -304,6 +306,7 @@ void channel_forget(struct channel *ch)
 	/* What a read under way brings may be of before. */
 	ch->query->owner = NULL;
 	ch->query = NULL;
+	catch_up_has_read(ch->hub);
 	recovery_wake(&ch->waiters);
 }
 
@@ -423,6 +426,7 @@ static void warm_done(struct query *q)
 	if (ch) {
 		ch->query = NULL;
 		ch->warmth = CHANNEL_WARM;
+		catch_up_has_read(ch->hub);
 		/* A purge or trim may have passed by: only a read that meets the ring exactly is
 		 * used. */
 		if (q->error == 0 && q->reached == q->upto && ch->covers_after == q->upto)
@@ -461,4 +465,5 @@ void channel_warm(struct channel *ch)
 	}
 	ch->query = q;
 	ch->warmth = CHANNEL_WARMING;
+	catch_up_reads(h);
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/obj.h"
 #include "base/xalloc.h"
+#include "broker/catch_up.h"
 #include "broker/channel.h"
 #include "broker/durable.h"
 #include "broker/recovery.h"
@@ -65,6 +66,7 @@ struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *
 	TAILQ_INIT(&h->ahead);
 	loop_timer_init(&h->retry_timer, on_retry);
 	loop_timer_init(&h->idle_timer, on_idle);
+	catch_up_start(h);
 	return h;
 }
 
@@ -78,6 +80,7 @@ void hub_free(struct hub *h)
 	outbox_fini(&h->outbox);
 	loop_timer_clear(h->loop, &h->retry_timer);
 	loop_timer_clear(h->loop, &h->idle_timer);
+	catch_up_stop(h);
 	namespace_table_unref(h->namespaces);
 	h->magic = 0;
 	free(h);

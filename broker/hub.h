@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mailbox.h"
 #include "base/namespace.h"
+#include "base/watch.h"
 #include "broker/outbox.h"
 #include "broker/pattern_index.h"
 #include "broker/subscriber.h"
@@ -39,11 +40,25 @@ struct hub_limits {
 	size_t page_rows;          /* one page read from the log */
 	size_t page_bytes;
 	size_t page_scan;         /* … and rows that it looks at for patterns */
+	size_t pages;             /* being read at once */
+	size_t replay_turn_bytes; /* given in a turn to those who catch up */
 	uint64_t idle_channel_ms; /* a channel without subscribers keeps its recent messages so long
 				   */
 	size_t idle_channels;     /* … and there are at most so many of them */
 	uint64_t ack_expiry_ms;   /* a durable session is heard of more often than this; 0: no need
 				   */
+};
+
+/* Whose turn it is to catch up (catch_up.c). */
+struct catch_up_pace {
+	struct catch_up_list line; /* who waits for the next turn, longest first */
+	size_t given;              /* of limits.replay_turn_bytes, in this turn */
+	uint64_t turn_ms;          /* when that was */
+	size_t pages;              /* under way */
+	bool is_serving;           /* the line, now */
+	int fd;                    /* always readable */
+	struct watch watch;
+	struct loop_task next_turn;
 };
 
 struct hub {
@@ -77,6 +92,7 @@ struct hub {
 	struct durable_family *durables; /* sessions of durable subscribers, by name */
 	struct loop_timer retry_timer;
 	struct loop_timer idle_timer;
+	struct catch_up_pace pace;
 };
 
 struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *mailbox,

@@ -35,22 +35,10 @@
 #include "broker/expired.h"
 #include "broker/pattern_losses.h"
 
+/* What a step costs beside the bytes that it hands over: as long as it takes to send these. */
+#define STEP_BYTES 8192
+
 /* --- waiting --------------------------------------------------------------------------------- */
-
-static void wait_on(struct subscriber *s, struct catch_up_list *list)
-{
-	assert(!s->catch_up->waits_on);
-	s->catch_up->waits_on = list;
-	TAILQ_INSERT_TAIL(list, s->catch_up, link);
-}
-
-static void wait_no_more(struct catch_up *c)
-{
-	if (!c->waits_on)
-		return;
-	TAILQ_REMOVE(c->waits_on, c, link);
-	c->waits_on = NULL;
-}
 
 void recovery_wake(struct catch_up_list *list)
 {
@@ -59,7 +47,7 @@ void recovery_wake(struct catch_up_list *list)
 	while (last && (c = TAILQ_FIRST(list)) != NULL) {
 		bool was_last = c == last;
 
-		wait_no_more(c);
+		catch_up_wait_no_more(c);
 		recovery_step(c->subscriber);
 		if (was_last)
 			break;
@@ -86,10 +74,12 @@ void recovery_cancel(struct subscriber *s)
 
 	if (!c)
 		return;
-	wait_no_more(c);
-	if (c->query)
-		c->query->owner = NULL;
+	catch_up_wait_no_more(c);
+	if (!c->query)
+		return;
+	c->query->owner = NULL;
 	c->query = NULL;
+	catch_up_has_read(s->hub);
 }
 
 void recovery_end(struct subscriber *s)
@@ -304,6 +294,7 @@ static bool send_stored(struct subscriber *s, struct message *m, struct frame *f
 		return false;
 	}
 	s->pos = m->seq;
+	catch_up_gave(s->hub, f->n);
 	return true;
 }
 
@@ -475,6 +466,7 @@ static void rows_came(struct query *q)
 	if (s) {
 		CHECK_OBJ(s, SUBSCRIBER_MAGIC);
 		s->catch_up->query = NULL;
+		catch_up_has_read(s->hub);
 		if (q->error) {
 			s->ops->failed(s, FAULT_STORE_UNAVAILABLE);
 		} else {
@@ -489,9 +481,12 @@ static void rows_came(struct query *q)
 static void ask_log(struct subscriber *s)
 {
 	struct hub *h = s->hub;
-	struct query *q = query_new(s->channel_n);
 	struct subscription *sub;
 	size_t i = 0;
+
+	if (!catch_up_may_read(s))
+		return;
+	struct query *q = query_new(s->channel_n);
 
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
 		struct store_range *r = &q->ranges[i].range;
@@ -511,10 +506,11 @@ static void ask_log(struct subscriber *s)
 	q->owner = s;
 	if (history_query(h->history, q) == 0) {
 		s->catch_up->query = q;
+		catch_up_reads(h);
 		return;
 	}
 	query_free(q);
-	wait_on(s, &h->retries);
+	catch_up_wait(s, &h->retries);
 	if (!loop_timer_is_set(&h->retry_timer))
 		loop_timer_set(h->loop, &h->retry_timer, 100);
 }
@@ -539,7 +535,7 @@ static enum source survey(struct subscriber *s)
 	struct subscription *sub;
 
 	if (s->hub->head < s->catch_up->not_before) {
-		wait_on(s, &s->hub->ahead);
+		catch_up_wait(s, &s->hub->ahead);
 		return MUST_WAIT;
 	}
 	STAILQ_FOREACH (sub, &s->subscriptions, link) {
@@ -548,9 +544,11 @@ static enum source survey(struct subscriber *s)
 		channel_expire_old(ch);
 		if (memory_covers(sub) && !is_behind_losses(sub))
 			continue;
+		if (ch->warmth == CHANNEL_COLD && !catch_up_may_read(s))
+			return MUST_WAIT;
 		channel_warm(ch);
 		if (ch->warmth == CHANNEL_WARMING) {
-			wait_on(s, &ch->waiters);
+			catch_up_wait(s, &ch->waiters);
 			return MUST_WAIT;
 		}
 		source = FROM_LOG;
@@ -589,6 +587,9 @@ void recovery_step(struct subscriber *s)
 {
 	while (s->state == SUB_CATCHING_UP && !s->is_full && !s->catch_up->waits_on &&
 	       !s->catch_up->query) {
+		if (!catch_up_is_its_turn(s))
+			return;
+		catch_up_gave(s->hub, STEP_BYTES);
 		if (may_skip(s)) {
 			skip_to_newest(s);
 			become_live(s);
@@ -681,5 +682,6 @@ void recovery_detour(struct subscriber *s, uint64_t seq)
 	assert(s->state == SUB_LIVE);
 	s->pos = seq - 1;
 	begin(s);
-	wait_on(s, &s->hub->ahead);
+	s->catch_up->is_detour = true;
+	catch_up_wait(s, &s->hub->ahead);
 }

@@ -7,22 +7,12 @@
 #ifndef BROKER_RECOVERY_H
 #define BROKER_RECOVERY_H
 
-#include "broker/hub.h"
+#include "broker/catch_up.h"
 
 struct subscription;
 
-/* What a subscriber has only while it is CATCHING_UP. */
-struct catch_up {
-	struct subscriber *subscriber;
-	uint64_t base;       /* where it began */
-	uint64_t not_before; /* wait until the hub's head is here: what was acknowledged before
-				counts as past */
-	struct query *query; /* under way */
-	struct catch_up_list *waits_on; /* of a channel being warmed, or of the hub; NULL: none */
-	TAILQ_ENTRY(catch_up) link;
-};
-
-/* Go on feeding a CATCHING_UP subscriber. Does nothing while it is full or waits. */
+/* Go on feeding a CATCHING_UP subscriber, now or when its turn has come. Does nothing while it is
+ * full or waits. */
 void recovery_step(struct subscriber *s);
 /* A live subscriber could not take the message (its seq; it was not queued): what becomes of it is
  * the strictest of what the namespaces of its channels say. */

@@ -20,6 +20,8 @@ static const struct hub_limits limits = {
 	.recent_total_bytes = 64 << 20,
 	.page_rows = 1000,
 	.page_bytes = 32768,
+	.pages = 32,
+	.replay_turn_bytes = 512 << 10,
 	.idle_channel_ms = 30000,
 	.idle_channels = CHANNELS,
 };

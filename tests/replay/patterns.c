@@ -767,6 +767,8 @@ static bool run(uint64_t seed, bool is_loud)
 		.page_rows = PICK(1, 2, 3, 10, 1000),
 		.page_bytes = PICK(1, 20, 100, 100000),
 		.page_scan = PICK(1, 2, 7, 1000),
+		.pages = PICK(1, 2, 32),
+		.replay_turn_bytes = PICK(1, 1000, 20000, 1000000),
 		.idle_channel_ms = PICK(100, 1000, 30000),
 		.idle_channels = PICK(0, 1, 3, 100),
 	};

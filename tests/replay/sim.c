@@ -285,6 +285,8 @@ static void random_limits(void)
 		.recent_total_bytes = PICK(0, 500, 2000, 10000, 1000000),
 		.page_rows = PICK(1, 2, 3, 10, 1000),
 		.page_bytes = PICK(1, 20, 100, 100000),
+		.pages = PICK(1, 2, 32),
+		.replay_turn_bytes = PICK(1, 1000, 20000, 1000000),
 		.idle_channel_ms = PICK(100, 1000, 30000),
 		.idle_channels = PICK(0, 1, 3, 100),
 		.ack_expiry_ms = PICK(0, 0, 4000),

@@ -263,8 +263,8 @@ static void test_a_fresh_one_settles_or_goes(void **state)
 
 	open_end(&e);
 	assert_int_equal(watch_add(loop, &e.watch, e.fd, WATCH_READ | WATCH_FRESH), 0);
-	assert_int_equal(
-		watch_change(loop, &e.watch, e.fd, WATCH_READ | WATCH_WRITE | WATCH_FRESH), 0);
+	assert_int_equal(watch_change(loop, &e.watch, e.fd, WATCH_READ | WATCH_WRITE | WATCH_FRESH),
+			 0);
 	assert_int_equal(turn(&e), WATCH_WRITE);
 	assert_int_equal(send(e.peer, "a", 1, 0), 1);
 	assert_int_equal(watch_settle(loop, &e.watch, e.fd, WATCH_READ), 0);

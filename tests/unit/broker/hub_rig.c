@@ -19,6 +19,8 @@ const struct hub_limits rig_limits = {
 	.page_rows = 4,
 	.page_bytes = 100000,
 	.page_scan = 1000,
+	.pages = 32,
+	.replay_turn_bytes = 1 << 20,
 	.idle_channel_ms = 30000,
 	.idle_channels = 100,
 };

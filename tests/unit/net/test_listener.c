@@ -35,7 +35,7 @@ struct rig {
 	size_t clients_n;
 	unsigned accepted, admins;
 	uint64_t takes_us; /* accept_fn, on the fake clock */
-	bool free_inside; /* accept_fn frees the listener */
+	bool free_inside;  /* accept_fn frees the listener */
 	char folder[64], path[96];
 };
 
