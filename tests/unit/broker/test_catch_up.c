@@ -111,7 +111,7 @@ static void test_who_comes_later_stands_behind(void **state)
 	all_return("a", "fake.0");
 	/* Another millisecond, but there is a line. */
 	clock_fake_advance(5000);
-	subscriber_fini(&many[0].subscriber);
+	fake_subscriber_fini(&many[0]);
 	fake_subscriber_init(&many[0], rig.hub, KIND_WEBSOCKET, FORMAT_WS_JSON);
 	rig_subscribe(&many[0], "a", "fake.0");
 	while (many[MANY - 1].subscriber.state != SUB_LIVE) {
