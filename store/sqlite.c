@@ -317,6 +317,7 @@ static int insert_message(struct store *s, const struct sql_channel *c, const st
 	    SQLITE_OK)
 		return connection_error(&s->c);
 	sqlite3_bind_int64(stmt, 8, m->expires_ms);
+	store_note_due(s, m->expires_ms);
 	int rc = connection_run(&s->c, stmt);
 	sqlite3_bind_null(stmt, 7); /* the bytes are the message's: no pointer stays behind */
 	return rc;

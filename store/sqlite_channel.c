@@ -127,6 +127,12 @@ void channel_refresh(struct store *s, struct sql_channel *c)
 	}
 }
 
+void store_note_due(struct store *s, int64_t due_ms)
+{
+	if (due_ms != 0 && due_ms < s->quiet_until_ms)
+		s->quiet_until_ms = due_ms;
+}
+
 static int channel_write(struct store *s, struct sql_channel *c)
 {
 	const struct channel_state *row = &c->row;
@@ -148,8 +154,10 @@ static int channel_write(struct store *s, struct sql_channel *c)
 	sqlite3_bind_int64(stmt, 7, (sqlite3_int64)row->bytes);
 	sqlite3_bind_int64(stmt, 8, row->head_ts_ms);
 	sqlite3_bind_int64(stmt, 9, row->oldest_ts_ms);
-	if (is_new || c->is_due_changed)
+	if (is_new || c->is_due_changed) {
 		sqlite3_bind_int64(stmt, 10, row->due_ms);
+		store_note_due(s, row->due_ms);
+	}
 	return connection_run(&s->c, stmt);
 }
 
@@ -210,4 +218,5 @@ void channels_forget(struct store *s)
 	for (size_t i = 0; i < s->namespaces->n; i++)
 		s->ns[i].walk = UINT64_MAX;
 	s->sweep_id = 0;
+	s->quiet_until_ms = 0;
 }

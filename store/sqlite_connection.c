@@ -45,6 +45,11 @@ static const char *const sql_texts[SQL_COUNT] = {
 		" FROM channel WHERE name >= ?1 AND name <> ?2 ORDER BY name LIMIT ?3",
 	[SQL_CHANNEL_DUE] =
 		"SELECT " CHANNEL_COLUMNS " FROM channel WHERE due <= ?1 ORDER BY due LIMIT 1",
+	/* four looks at the ends of indexes */
+	[SQL_NEXT_DUE] = "SELECT min(coalesce((SELECT min(due) FROM channel WHERE due > 0), ?1),"
+			 " coalesce((SELECT min(expires) FROM message WHERE expires > 0), ?1),"
+			 " coalesce((SELECT min(expires) FROM publish_key), ?1),"
+			 " coalesce((SELECT min(expires) FROM producer), ?1))",
 	[SQL_CHANNEL_NAME] = "SELECT name FROM channel WHERE id = ?1",
 	/* the second condition is for the index, which has only those */
 	[SQL_CHANNELS_LOST] = "SELECT name, floor, oldest FROM channel"

@@ -107,6 +107,7 @@ static int write_record(struct store *s, const struct dedup_record *r)
 	sqlite3_bind_int64(stmt, 2, (sqlite3_int64)r->row.n);
 	sqlite3_bind_int(stmt, 3, r->row.durability);
 	sqlite3_bind_int64(stmt, 4, r->row.expires_ms);
+	store_note_due(s, r->row.expires_ms);
 	if (is_key) {
 		sqlite3_bind_int64(stmt, 5, id);
 		sqlite3_bind_blob64(stmt, 6, r->key.p, r->key.n, SQLITE_STATIC);

@@ -106,6 +106,8 @@ struct store {
 
 	struct sql_namespace *ns; /* one per entry of namespaces */
 	int64_t sweep_id;         /* channels up to this id have been looked at; INT64_MAX: all */
+	int64_t quiet_until_ms;   /* before this time nothing is too old, expired or to be forgotten
+				   */
 
 	struct store_ack *const *acks; /* staged for the next append */
 	size_t ack_n;
@@ -139,6 +141,8 @@ void channel_account(struct store *s, struct sql_channel *c, uint64_t added, uin
 void channel_refresh(struct store *s, struct sql_channel *c);
 /* Keep the cache within its bound. Outside transactions. */
 void channels_evict(struct store *s);
+/* Something was written whose time comes then; 0: never. */
+void store_note_due(struct store *s, int64_t due_ms);
 /* Forget the cache and start retention's sweep anew: after a rollback, and with new options. */
 void channels_forget(struct store *s);
 

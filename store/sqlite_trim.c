@@ -6,7 +6,8 @@
  * scanned to find out that there is nothing to do.
  *
  * What expired and what dedup remembered long enough go in the same step, and have rows of their
- * own to spend: sqlite_expire.c, sqlite_dedup.c.
+ * own to spend: sqlite_expire.c, sqlite_dedup.c. A step runs after each commit, and mostly nothing
+ * is due by its time: so the store remembers until when (quiet_until_ms), and does not ask before.
  *
  *   too many    an append that takes a channel over its count puts it on the `over` list
  *   too old     the channel row says when its oldest message will be too old (`due`, with an
@@ -366,6 +367,39 @@ static int trim_namespace(struct trim_step *t, size_t i)
 	return rc;
 }
 
+/* --- by its time ----------------------------------------------------------------------------- */
+
+/* Find out until when there is nothing to look for. */
+static int find_quiet(struct store *s)
+{
+	sqlite3_stmt *stmt = connection_stmt(&s->c, SQL_NEXT_DUE);
+
+	if (stmt == NULL)
+		return connection_error(&s->c);
+	sqlite3_bind_int64(stmt, 1, INT64_MAX);
+	int rc = sqlite3_step(stmt) == SQLITE_ROW ? 0 : connection_error(&s->c);
+	if (rc == 0)
+		s->quiet_until_ms = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return rc;
+}
+
+/* What is too old, what expired, and what dedup remembered long enough. */
+static int trim_by_time(struct trim_step *t, size_t row_max, size_t *ret_expired)
+{
+	struct store *s = t->s;
+
+	if (t->now_ms < s->quiet_until_ms)
+		return 0;
+	int rc = trim_due(t);
+	if (rc == 0)
+		rc = sqlite_expire(s, t->now_ms, row_max, ret_expired);
+	if (rc == 0)
+		rc = dedup_forget(s, t->now_ms, row_max, &t->more);
+	/* rows that are written later in this step say so themselves */
+	return rc == 0 ? find_quiet(s) : rc;
+}
+
 /* --- the face -------------------------------------------------------------------------------- */
 
 int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n)
@@ -379,13 +413,9 @@ int sqlite_trim(struct store *s, int64_t now_ms, size_t row_max, size_t *ret_n)
 	if (rc == 0)
 		rc = sweep(&t);
 	if (rc == 0)
-		rc = trim_due(&t);
+		rc = trim_by_time(&t, row_max, &expired);
 	for (size_t i = 0; rc == 0 && s->sweep_id == INT64_MAX && i < s->namespaces->n; i++)
 		rc = trim_namespace(&t, i);
-	if (rc == 0)
-		rc = sqlite_expire(s, now_ms, row_max, &expired);
-	if (rc == 0)
-		rc = dedup_forget(s, now_ms, row_max, &t.more);
 	rc = store_end(s, rc);
 	if (rc != 0)
 		return rc;

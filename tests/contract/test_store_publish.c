@@ -250,6 +250,24 @@ static void test_expired_messages_leave_markers(void **state)
 	assert_int_equal(f->rows.m[f->rows.n - 1]->seq, 6);
 }
 
+/* What is stored after a look that found nothing may be due before all that it saw. */
+static void test_a_later_message_expires_first(void **state)
+{
+	struct fixture *f = *state;
+
+	put_until(f, "a", 1, 9000);
+	assert_int_equal(test_trim(f->e, f->s, 1000, 10), 0);
+	put_until(f, "b", 2, 2000);
+	assert_int_equal(test_trim(f->e, f->s, 1999, 10), 0);
+	assert_int_equal(test_trim(f->e, f->s, 2000, 10), 1);
+	put(f, "young:a", 3, 2000, "x"); /* kept for a second */
+	assert_int_equal(test_trim(f->e, f->s, 2999, 10), 0);
+	assert_int_equal(test_trim(f->e, f->s, 3000, 10), 1);
+	assert_int_equal(info_of(f, "young:a").count, 0);
+	assert_int_equal(test_trim(f->e, f->s, 9000, 10), 1);
+	assert_int_equal(info_of(f, "a").bytes, 0);
+}
+
 static void test_a_channel_of_markers(void **state)
 {
 	struct fixture *f = *state;
@@ -339,6 +357,7 @@ static const struct {
 	TEST(test_producers),
 	TEST(test_forgetting_goes_in_steps),
 	TEST(test_expired_messages_leave_markers),
+	TEST(test_a_later_message_expires_first),
 	TEST(test_a_channel_of_markers),
 	TEST(test_expiry_goes_with_age_bytes_and_purge),
 	TEST(test_newest_are_counted_without_expired),
