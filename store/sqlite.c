@@ -163,7 +163,7 @@ static int open_connection(struct store *s, bool adopt)
 {
 	int64_t id = 0;
 
-	int rc = connection_open(&s->c, s->path, SQLITE_OPEN_READWRITE);
+	int rc = connection_open_with(&s->c, s->path, SQLITE_OPEN_READWRITE, wal_vfs_name());
 	if (rc == 0)
 		rc = set_up_connection(s);
 	if (rc == 0)

@@ -133,16 +133,21 @@ char *connection_path(const char *path)
 	return plain;
 }
 
-int connection_open(struct connection *c, const char *path, int flags)
+int connection_open_with(struct connection *c, const char *path, int flags, const char *vfs)
 {
 	*c = (struct connection){0};
 	int rc = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-				 NULL);
+				 vfs);
 	if (rc == SQLITE_OK)
 		return 0;
 	int error = c->db ? connection_error(c) : -ENOMEM;
 	connection_close(c);
 	return error;
+}
+
+int connection_open(struct connection *c, const char *path, int flags)
+{
+	return connection_open_with(c, path, flags, NULL);
 }
 
 void connection_close(struct connection *c)

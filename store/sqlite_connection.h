@@ -84,6 +84,10 @@ struct connection {
 char *connection_path(const char *path);
 /* flags: of sqlite3_open_v2. Return 0 or negative errno. */
 int connection_open(struct connection *c, const char *path, int flags);
+/* The same over a layer of SQLite's (a "VFS"); NULL: its own. */
+int connection_open_with(struct connection *c, const char *path, int flags, const char *vfs);
+/* The layer for the one connection that writes; NULL when there is none. */
+const char *wal_vfs_name(void);
 /* All statements of the connection must be reset or cached. */
 void connection_close(struct connection *c);
 /* The cached statement, reset; NULL on failure (connection_error says which). */

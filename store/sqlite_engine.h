@@ -15,6 +15,7 @@
  *   sqlite_prefix.c      range reads over all channels with a prefix
  *   sqlite_admin.c       listing and backup
  *   sqlite_ack.c         positions of durable subscribers
+ *   sqlite_wal.c         the writes of a transaction gathered
  *   sqlite_checkpoint.c  the thread that moves the write-ahead log into the database
  */
 #ifndef STORE_SQLITE_ENGINE_H

@@ -506,6 +506,35 @@ static void test_append_is_all_or_none(void **state)
 	assert_int_equal(count_rows(f), 36);
 }
 
+/* A transaction's frames go in one write, however many; what a synced commit makes the file longer
+ * by is there for the next ones. */
+static void test_few_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct message *batch[100];
+	uint64_t db, wal, before;
+
+	must_open(f);
+	test_append(f->e, f->s, "a", 1, 1, "x");
+	for (uint64_t i = 0; i < 100; i++)
+		batch[i] =
+			test_message("a", 2 + i, 0, 1, "a payload of some length, for some pages");
+	vfs_shim_heal();
+	assert_int_equal(f->e->ops.append(f->s, batch, 100, false), 0);
+	assert_int_equal(vfs_shim_count(VFS_SHIM_WRITE), 1);
+	for (uint64_t i = 0; i < 100; i++)
+		message_unref(batch[i]);
+	assert_int_equal(f->e->reserve(f->s, 1000), 0); /* synced */
+	assert_int_equal(f->e->admin.sizes(f->s, &db, &before), 0);
+	for (uint64_t i = 0; i < 20; i++) {
+		test_append(f->e, f->s, "a", 200 + i, 1, "x");
+		assert_int_equal(f->e->reserve(f->s, 1000), 0);
+	}
+	assert_int_equal(f->e->admin.sizes(f->s, &db, &wal), 0);
+	assert_int_equal(wal, before);
+	assert_int_equal(count_rows(f), 121);
+}
+
 /* Reserving what is reserved already is how a failed disk is probed: it must touch the disk. */
 static void test_reserve_always_writes(void **state)
 {
@@ -734,6 +763,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_migration, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_append_is_all_or_none, setup_shim,
 						teardown_shim),
+		cmocka_unit_test_setup_teardown(test_few_writes, setup_shim, teardown_shim),
 		cmocka_unit_test_setup_teardown(test_reserve_always_writes, setup_shim,
 						teardown_shim),
 		cmocka_unit_test_setup_teardown(test_trim_is_all_or_none, setup_shim,
