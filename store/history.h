@@ -218,11 +218,11 @@ MUST_CHECK int history_append(struct history *h, struct append *a);
 MUST_CHECK int history_admit(struct history *h, struct append *a);
 /* Takes n > 0 admitted appends, linked by their letters. */
 void history_append_all(struct history *h, struct letter_list *appends, size_t n);
-/* May it leave by history_announce(): is all of it ephemeral, has every worker been sent all up to
- * the round `after` of the log thread, and is none too far behind? */
+/* May it leave by history_announce(): all of it is ephemeral, every worker was sent all up to the
+ * log thread's round `after`, and none is too far behind. */
 bool history_takes_short_way(const struct history *h, const struct append *a, uint64_t after);
-/* Takes appends that may take the short way, and sends them to all workers at once, past the log.
- * counters: the calling worker's. */
+/* Takes such appends and sends them to all workers, past the log. counters: the calling worker's.
+ */
 void history_announce(struct history *h, struct append *const *appends, size_t n,
 		      struct counters *counters);
 MUST_CHECK int history_query(struct history *h, struct query *q);
