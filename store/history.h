@@ -214,9 +214,8 @@ void history_set_namespaces(struct history *h, struct namespace_table *t);
 
 /* Worker threads. Takes the letter on 0; -EAGAIN when the queue is full (it stays the caller's). */
 MUST_CHECK int history_append(struct history *h, struct append *a);
-/* The same in two steps, for many at a time: have each admitted, then post them in one go. */
+/* The same in two steps: have each admitted, then post n > 0 of them, linked by their letters. */
 MUST_CHECK int history_admit(struct history *h, struct append *a);
-/* Takes n > 0 admitted appends, linked by their letters. */
 void history_append_all(struct history *h, struct letter_list *appends, size_t n);
 /* May it leave by history_announce(): all of it is ephemeral, every worker was sent all up to the
  * log thread's round `after`, and none is too far behind. */
