@@ -208,7 +208,8 @@ static void read_some(struct conn *c)
 {
 	size_t budget = READ_TURN_MAX;
 
-	/* Until it would block: a reset that came with the last bytes makes no edge of its own. */
+	/* Until it would block, or has given less than it was asked for; but a hang-up that came
+	 * with the last bytes makes no edge of its own. */
 	c->readable = true;
 	while (budget > 0 && can_read(c)) {
 		ssize_t n = c->io->read(c, read_buffer, sizeof(read_buffer));
@@ -225,8 +226,11 @@ static void read_some(struct conn *c)
 			take_eof(c);
 			return;
 		}
+		c->readable = c->io != &conn_io_plain || c->fin_seen || n == READ_BUFFER;
 		budget -= (size_t)n < budget ? (size_t)n : budget;
 		take_input(c, read_buffer, (size_t)n);
+		if (!c->readable)
+			return;
 	}
 	if (c->state != CONN_CLOSED)
 		loop_at_end(c->env->loop, &c->flush); /* which arms the edge again */

@@ -43,11 +43,19 @@ static struct http *http_of(const struct conn *c)
 	return h;
 }
 
+static void drop_pieces(struct http *h)
+{
+	if (h->pieces)
+		buf_fini(&h->pieces->head);
+	free(h->pieces);
+	h->pieces = NULL;
+}
+
 static void http_free(void *p)
 {
 	struct http *h = p;
 	CHECK_OBJ(h, HTTP_MAGIC);
-	buf_fini(&h->head);
+	drop_pieces(h);
 	h->magic = 0;
 	free(h);
 }
@@ -63,7 +71,7 @@ static void queue_remove(struct http *h, struct http_exchange *x)
 {
 	TAILQ_REMOVE(&h->exchanges, x, link);
 	if (x->is_waiting)
-		h->waiting--;
+		h->is_waiting = false;
 	x->is_waiting = false;
 	if (h->taking == x)
 		h->taking = NULL;
@@ -88,6 +96,7 @@ static void set_timer(struct http *h, enum http_timer_mode mode)
 		ms = h->cfg->head_timeout_ms;
 	else if (mode == TIMER_BODY)
 		ms = h->cfg->body_timeout_ms;
+	/* TIMER_WAIT: it runs, or has run out */
 	if (ms > 0)
 		loop_timer_set(l, &h->timer, ms);
 	else
@@ -112,7 +121,7 @@ static void let_go(struct http *h)
 			x->state = EXCHANGE_DEAD;
 			x->on_abort(x);
 		}
-		http_exchange_discard(x);
+		http_exchange_discard(x, l);
 	}
 	loop_free_later(l, h, http_free);
 }
@@ -124,7 +133,7 @@ static unsigned pipeline_max(const struct http *h)
 
 static bool may_read(const struct http *h)
 {
-	return h->conn && conn_is_open(h->conn) && !h->ended && !h->taking && h->waiting == 0 &&
+	return h->conn && conn_is_open(h->conn) && !h->ended && !h->taking && !h->is_waiting &&
 	       h->n < pipeline_max(h) && conn_out_bytes(h->conn) <= OUT_MAX;
 }
 
@@ -137,8 +146,8 @@ static void settle(struct http *h)
 		return;
 	if (!may_read(h)) {
 		h->is_paused = true;
-		conn_pause(c, h->waiting > 0);
-		set_timer(h, TIMER_NONE);
+		conn_pause(c, h->is_waiting);
+		set_timer(h, h->is_waiting ? TIMER_WAIT : TIMER_NONE);
 		if (conn_out_bytes(c) > OUT_MAX)
 			conn_call_on_drain(c, OUT_MARK);
 		return;
@@ -149,25 +158,54 @@ static void settle(struct http *h)
 	}
 	if (h->reading)
 		set_timer(h, h->reading->wants_continue ? TIMER_NONE : TIMER_BODY);
-	else if (h->head.n > 0)
+	else if (h->pieces)
 		set_timer(h, TIMER_HEAD);
 	else
 		set_timer(h, h->n == 0 ? TIMER_IDLE : TIMER_NONE);
 }
 
-/* Send what is at the head of the queue. False when the connection is no longer ours or ends. */
-static bool send_first(struct http *h, struct http_exchange *x)
+/* The answer at the head of the queue has been sent. False when the connection ends behind it. */
+static bool finish_first(struct http *h, struct http_exchange *x)
 {
 	bool closes = !x->keep_alive; /* as its head says */
-	enum close_reason reason = x->close_reason;
+	enum close_reason reason = (enum close_reason)x->close_reason;
 
-	for (size_t i = 0; i < x->answer_n; i++)
-		conn_send(h->conn, x->answer[i]);
 	queue_remove(h, x);
-	http_exchange_discard(x);
+	http_exchange_discard(x, h->conn->env->loop);
 	if (closes)
 		conn_finish(h->conn, reason);
 	return !closes;
+}
+
+static bool send_first(struct http *h, struct http_exchange *x)
+{
+	for (size_t i = 0; i < x->answer->n; i++)
+		conn_send(h->conn, x->answer->frames[i]);
+	return finish_first(h, x);
+}
+
+/* Until it is its turn. Takes head. */
+static void keep_answer(struct http_exchange *x, struct frame *head, struct frame *const *frames,
+			size_t n)
+{
+	struct http_answer *a = xmalloc(sizeof(*a) + (n + 1) * sizeof(*a->frames));
+
+	a->n = n + 1;
+	a->frames[0] = head;
+	for (size_t i = 0; i < n; i++)
+		a->frames[i + 1] = frame_ref(frames[i]);
+	x->answer = a;
+}
+
+/* Takes head. */
+static bool send_answer(struct http *h, struct http_exchange *x, struct frame *head,
+			struct frame *const *frames, size_t n)
+{
+	conn_send(h->conn, head);
+	frame_unref(head);
+	for (size_t i = 0; i < n; i++)
+		conn_send(h->conn, frames[i]);
+	return finish_first(h, x);
 }
 
 static void pump(struct http *h)
@@ -178,9 +216,9 @@ static void pump(struct http *h)
 		if (x->state == EXCHANGE_ANSWERED) {
 			if (!send_first(h, x))
 				return;
-		} else if (x->ready) {
-			void (*ready)(struct http_exchange *) = x->ready;
-			x->ready = NULL;
+		} else if (h->taking == x && x->then) {
+			void (*ready)(struct http_exchange *) = x->then;
+			x->then = NULL;
 			ready(x);
 		} else if (x == h->reading && x->wants_continue) {
 			x->wants_continue = false;
@@ -214,7 +252,7 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 		if (h)
 			x->state = EXCHANGE_ANSWERED; /* let_go() is on its way to it */
 		else if (x->state == EXCHANGE_OPEN)
-			http_exchange_discard(x);
+			http_exchange_discard(x, NULL);
 		return;
 	}
 	assert(x->state == EXCHANGE_OPEN || x == h->reading);
@@ -226,16 +264,15 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 		x->keep_alive = false;
 		h->ended = true;
 	}
-	x->answer = xmalloc((n + 1) * sizeof(*x->answer));
-	x->answer[x->answer_n++] = head;
-	for (size_t i = 0; i < n; i++)
-		x->answer[x->answer_n++] = frame_ref(frames[i]);
 	if (h->reading == x) {
 		h->reading = NULL;
 		h->n++;
 	}
 	x->state = EXCHANGE_ANSWERED;
-	pump(h);
+	if (TAILQ_FIRST(&h->exchanges) != x || !conn_is_open(h->conn))
+		keep_answer(x, head, frames, n);
+	else if (send_answer(h, x, head, frames, n))
+		pump(h);
 	settle(h);
 }
 
@@ -262,9 +299,9 @@ static void refuse(struct http *h, const struct fault *f, enum close_reason reas
 		queue_add(h, h->reading);
 	}
 	h->ended = true;
-	buf_fini(&h->head);
+	drop_pieces(h);
 	h->reading->keep_alive = false;
-	h->reading->close_reason = reason;
+	h->reading->close_reason = (uint8_t)reason;
 	http_respond_fault(h->reading, f->id, NULL, "%s", f->message);
 }
 
@@ -292,6 +329,9 @@ static void on_timer(struct loop_timer *t)
 		return;
 	if (mode == TIMER_IDLE) {
 		conn_finish(h->conn, CLOSE_IDLE_TIMEOUT);
+	} else if (mode == TIMER_WAIT) {
+		struct http_exchange *x = TAILQ_LAST(&h->exchanges, http_exchange_list);
+		x->then(x);
 	} else if (mode == TIMER_HEAD) {
 		(void)fault_set(&f, FAULT_REQUEST_TIMEOUT,
 				"the request head took too long to arrive; send it at once");
@@ -316,7 +356,7 @@ static void hand_over(struct http *h)
 	x->state = EXCHANGE_OPEN;
 	if (!x->keep_alive)
 		h->ended = true;
-	if (x->req.method == HTTP_OPTIONS_)
+	if (x->method == HTTP_OPTIONS_)
 		http_answer_options(x);
 	else
 		h->cfg->on_request(h->cfg->arg, x);
@@ -324,33 +364,34 @@ static void hand_over(struct http *h)
 
 static size_t body_limit(const struct http *h, const struct http_exchange *x)
 {
-	return h->cfg->body_limit ? h->cfg->body_limit(h->cfg->arg, &x->req) : h->cfg->body_max;
+	return h->cfg->body_limit ? h->cfg->body_limit(h->cfg->arg, &x->message->req)
+				  : h->cfg->body_max;
 }
 
 /* A head is complete. */
-static void begin_request(struct http *h, struct slice head, size_t body_near)
+static void begin_request(struct http *h, const struct http_scan *s, struct slice head,
+			  size_t body_near)
 {
 	struct fault f;
-	int bad = http_parse_head(h, head, body_near, &f);
+	int bad = http_parse_head(h, s, head, body_near, &f);
 	struct http_exchange *x = h->reading;
+	struct http_message *m = x->message;
 
 	queue_add(h, x);
-	buf_fini(&h->head);
-	h->scan = (struct http_scan){0};
-	h->chunks = (struct http_chunk_scan){0};
+	drop_pieces(h);
 	if (bad) {
 		refuse_input(h, &f);
 		return;
 	}
-	x->body_max = body_limit(h, x);
-	buf_init(&x->body, x->body_max ? x->body_max : 1);
-	if (x->length > x->body_max) {
+	m->body_max = body_limit(h, x);
+	buf_init(&m->body, m->body_max ? m->body_max : 1);
+	if (m->length > m->body_max) {
 		(void)fault_set(&f, FAULT_TOO_LARGE,
 				"the request body is larger than the %zu bytes this server takes "
 				"here; send less",
-				x->body_max);
+				m->body_max);
 		refuse_input(h, &f);
-	} else if (x->length == 0 && !x->is_chunked) {
+	} else if (m->length == 0 && !x->is_chunked) {
 		hand_over(h);
 	} else if (body_near > 0) {
 		x->wants_continue = false; /* the client did not wait */
@@ -385,27 +426,39 @@ static size_t skip_blank(struct http *h, struct slice bytes)
 	return i;
 }
 
+/* The head, or as much of it as has come, goes on in the next input. */
+static void keep_pieces(struct http *h, const struct http_scan *scan, struct slice bytes)
+{
+	if (!h->pieces) {
+		h->pieces = xmalloc(sizeof(*h->pieces));
+		buf_init(&h->pieces->head, h->cfg->head_max);
+	}
+	h->pieces->scan = *scan;
+	(void)buf_add_slice(&h->pieces->head, bytes); /* the scanner has kept it within head_max */
+}
+
 static size_t take_head(struct http *h, struct slice bytes)
 {
-	size_t skipped = h->scan.bytes == 0 ? skip_blank(h, bytes) : 0;
+	size_t skipped = h->pieces ? 0 : skip_blank(h, bytes);
+	struct http_scan scan = h->pieces ? h->pieces->scan : (struct http_scan){0};
 	size_t used = 0;
 
 	if (h->ended || skipped == bytes.n)
 		return skipped;
 	bytes = slice_skip(bytes, skipped);
-	enum scan_verdict v = http_scan_head(&h->scan, bytes.p, bytes.n, h->cfg->head_max,
+	enum scan_verdict v = http_scan_head(&scan, bytes.p, bytes.n, h->cfg->head_max,
 					     h->cfg->target_max, &used);
 	if (v == SCAN_BAD) {
-		refuse_scanned(h, h->scan.fault, h->scan.why);
+		refuse_scanned(h, scan.fault, scan.why);
 		return bytes.n + skipped;
 	}
 	struct slice head = slice_make(bytes.p, used);
-	if (v == SCAN_MORE || h->head.n > 0) {
-		(void)buf_add_slice(&h->head, head); /* the scanner has kept it within head_max */
-		head = buf_slice(&h->head);
+	if (v == SCAN_MORE || h->pieces) {
+		keep_pieces(h, &scan, head);
+		head = buf_slice(&h->pieces->head);
 	}
 	if (v == SCAN_DONE)
-		begin_request(h, head, bytes.n - used);
+		begin_request(h, &scan, head, bytes.n - used);
 	return skipped + used;
 }
 
@@ -413,6 +466,7 @@ static size_t take_head(struct http *h, struct slice bytes)
 static size_t take_body(struct http *h, struct slice bytes)
 {
 	struct http_exchange *x = h->reading;
+	struct http_message *m = x->message;
 	struct slice data = bytes;
 	size_t used;
 	bool is_last;
@@ -420,19 +474,19 @@ static size_t take_body(struct http *h, struct slice bytes)
 	h->body_touched = true;
 	x->wants_continue = false;
 	if (x->is_chunked) {
-		enum scan_verdict v = http_scan_chunks(&h->chunks, bytes, x->body_max,
+		enum scan_verdict v = http_scan_chunks(&m->chunks, bytes, m->body_max,
 						       h->cfg->head_max, &used, &data);
 		if (v == SCAN_BAD) {
-			refuse_scanned(h, h->chunks.fault, h->chunks.why);
+			refuse_scanned(h, m->chunks.fault, m->chunks.why);
 			return bytes.n;
 		}
 		is_last = v == SCAN_DONE;
 	} else {
-		uint64_t left = x->length - x->received;
+		uint64_t left = m->length - m->received;
 		data.n = used = left < bytes.n ? (size_t)left : bytes.n;
 		is_last = used == left;
 	}
-	if (data.n > 0 && http_body_add(x, data) < 0)
+	if (data.n > 0 && http_body_add(m, data) < 0)
 		refuse_scanned(h, FAULT_TOO_LARGE,
 			       "the request body is larger than this server takes; send less");
 	else if (is_last)
@@ -462,14 +516,14 @@ static void on_eof(struct conn *c)
 
 	h->eof = true;
 	h->ended = true;
-	if (h->waiting > 0) {
+	if (h->is_waiting) {
 		conn_close(c, CLOSE_CLIENT_GONE); /* which aborts the exchanges */
 		return;
 	}
 	if (h->reading) { /* it will never be complete */
 		struct http_exchange *x = h->reading;
 		queue_remove(h, x);
-		http_exchange_discard(x);
+		http_exchange_discard(x, c->env->loop);
 	}
 	pump(h);
 	settle(h);
@@ -501,7 +555,6 @@ void http_serve(struct conn *c, const struct http_config *cfg)
 	h->conn = c;
 	h->cfg = cfg;
 	TAILQ_INIT(&h->exchanges);
-	buf_init(&h->head, cfg->head_max);
 	loop_timer_init(&h->timer, on_timer);
 	conn_set_owner(c, &http_ops, h);
 	settle(h);
@@ -512,7 +565,8 @@ void http_serve(struct conn *c, const struct http_config *cfg)
 const struct http_request *http_exchange_request(const struct http_exchange *x)
 {
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
-	return &x->req;
+	assert(x->message); /* not behind http_exchange_wait */
+	return &x->message->req;
 }
 
 struct conn *http_exchange_conn(const struct http_exchange *x)
@@ -535,14 +589,20 @@ void *http_exchange_owner(const struct http_exchange *x)
 	return x->owner;
 }
 
-void http_exchange_wait(struct http_exchange *x)
+void http_exchange_wait(struct http_exchange *x, uint64_t ms, void (*then)(struct http_exchange *x))
 {
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
-	if (!x->http || x->is_waiting)
+	struct http *h = x->http;
+	if (!h || !h->conn)
 		return;
-	x->is_waiting = true;
-	x->http->waiting++;
-	settle(x->http);
+	/* Nothing is read meanwhile: it is the last, and the timer is its own. */
+	assert(TAILQ_LAST(&h->exchanges, http_exchange_list) == x && !h->taking);
+	http_exchange_forget(x);
+	x->is_waiting = h->is_waiting = true;
+	x->then = then;
+	h->timer_mode = TIMER_WAIT;
+	loop_timer_set(h->conn->env->loop, &h->timer, ms);
+	settle(h);
 }
 
 void http_take_over(struct http_exchange *x, void (*ready)(struct http_exchange *x))
@@ -550,7 +610,7 @@ void http_take_over(struct http_exchange *x, void (*ready)(struct http_exchange 
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
 	if (!x->http)
 		return;
-	x->ready = ready;
+	x->then = ready;
 	x->http->taking = x;
 	settle(x->http);
 	pump(x->http);
@@ -566,7 +626,7 @@ struct conn *http_detach(struct http_exchange *x, struct slice head)
 	count_inc(c->env->counters, COUNTER_REQUESTS);
 	conn_send_bytes(c, head);
 	queue_remove(h, x);
-	http_exchange_discard(x);
+	http_exchange_discard(x, c->env->loop);
 	conn_resume(c);
 	let_go(h);
 	return c;
@@ -581,6 +641,6 @@ void http_close_if_idle(struct conn *c)
 	if (c->in_total == 0 && loop_now_ms(c->env->loop) - c->opened_ms < FRESH_MS)
 		return;
 
-	if (TAILQ_EMPTY(&h->exchanges) && h->scan.bytes == 0)
+	if (TAILQ_EMPTY(&h->exchanges) && !h->pieces)
 		conn_finish(c, CLOSE_DRAIN);
 }

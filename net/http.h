@@ -41,8 +41,8 @@ struct http_header {
 	struct slice name, value; /* value without white space around it */
 };
 
-/* Valid during on_request only, except through an exchange that has not been answered yet: then
- * until it is. */
+/* Valid during on_request only, except through an exchange that has not been answered yet and does
+ * not wait (http_exchange_wait): then until it is or does. */
 struct http_request {
 	enum http_method method;
 	struct slice method_text;
@@ -131,10 +131,12 @@ bool http_wants_gzip(const struct http_exchange *x, int status, const char *type
 void http_respond_fault(struct http_exchange *x, enum fault_id id, const char *extra_headers,
 			const char *fmt, ...) PRINTF_LIKE(4, 5);
 
-/* Waiting long (long poll): from now on a client that hangs up (FIN too) is noticed at once:
- * on_abort. Input that comes meanwhile is kept up to the limits and not parsed until the answer is
- * complete. */
-void http_exchange_wait(struct http_exchange *x);
+/* Waiting long (long poll), inside on_request or later: from now on a client that hangs up (FIN
+ * too) is noticed at once: on_abort. Input that comes meanwhile is kept up to the limits and not
+ * parsed until the answer is complete. `then` is called once if there is none after ms; calling
+ * this again sets another time. The request is gone: nobody may look at it any more. */
+void http_exchange_wait(struct http_exchange *x, uint64_t ms,
+			void (*then)(struct http_exchange *x));
 
 /* A stream (SSE): take the connection away from HTTP. Only for the exchange whose turn it is: when
  * earlier ones are unanswered, `ready` is called later instead of at once. Before ready, on_abort

@@ -26,7 +26,14 @@
 	"Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, " \
 	"Last-Event-ID"
 #define PREFLIGHT_SECONDS "86400"
-#define HEAD_USUAL        512 /* one allocation, and not one for each time it doubles */
+#define HEAD_USUAL        1024 /* heads up to here are made without an allocation */
+
+/* What the head of an answer says, beside what all say. */
+struct outline {
+	int status;
+	const char *type, *extra_headers;
+	bool is_gzip;
+};
 
 static const struct {
 	int status;
@@ -106,24 +113,32 @@ static bool origin_is_listed(const char *list, struct slice origin)
 	return false;
 }
 
-/* The value for Access-Control-Allow-Origin; p NULL: none. */
-static struct slice cors_allowed(const struct http_config *cfg, const struct http_request *r)
+struct slice http_origin_named(const struct http_exchange *x)
 {
-	struct slice origin = http_header_get(r, "origin");
-	if (!cors_is_on(cfg))
+	const struct http_config *cfg = x->http ? x->http->cfg : NULL;
+
+	if (!cfg || !cors_is_on(cfg) || strcmp(cfg->cors_origins, "*") == 0)
 		return slice_make(NULL, 0);
-	if (strcmp(cfg->cors_origins, "*") == 0)
-		return SLICE("*");
-	if (origin.p && origin_is_listed(cfg->cors_origins, origin))
-		return origin;
-	return slice_make(NULL, 0);
+	if (!x->message)
+		return x->origin ? slice_str(x->origin) : slice_make(NULL, 0);
+	struct slice origin = http_header_get(&x->message->req, "origin");
+	return origin.p && origin_is_listed(cfg->cors_origins, origin) ? origin
+								       : slice_make(NULL, 0);
 }
 
-static void add_cors(struct buf *out, const struct http_config *cfg, const struct http_request *r)
+/* The value for Access-Control-Allow-Origin; p NULL: none. */
+static struct slice cors_allowed(const struct http_exchange *x)
 {
+	return strcmp(x->http->cfg->cors_origins, "*") == 0 ? SLICE("*") : http_origin_named(x);
+}
+
+static void add_cors(struct buf *out, const struct http_exchange *x)
+{
+	const struct http_config *cfg = x->http->cfg;
+
 	if (!cors_is_on(cfg))
 		return;
-	struct slice allowed = cors_allowed(cfg, r);
+	struct slice allowed = cors_allowed(x);
 	if (allowed.p)
 		buf_addf(out,
 			 "Access-Control-Allow-Origin: %.*s\r\n"
@@ -139,7 +154,7 @@ void http_answer_options(struct http_exchange *x)
 					"Access-Control-Allow-Methods: " METHODS "\r\n"
 					"Access-Control-Allow-Headers: " REQUEST_HEADERS "\r\n"
 					"Access-Control-Max-Age: " PREFLIGHT_SECONDS "\r\n";
-	const struct http_request *r = &x->req;
+	const struct http_request *r = &x->message->req;
 	const struct http_config *cfg = x->http->cfg;
 
 	if (slice_eq_str(r->path, "*") || (cors_is_on(cfg) && !http_header_get(r, "origin").p))
@@ -148,7 +163,7 @@ void http_answer_options(struct http_exchange *x)
 		http_respond_fault(x, FAULT_NOT_FOUND, NULL,
 				   "there is nothing to preflight: no other origin may use this "
 				   "server; the operator can set cors_origins");
-	else if (!cors_allowed(cfg, r).p)
+	else if (!cors_allowed(x).p)
 		http_respond_fault(x, FAULT_FORBIDDEN, NULL,
 				   "pages of this origin may not use this server; the operator can "
 				   "add it to cors_origins");
@@ -158,67 +173,99 @@ void http_answer_options(struct http_exchange *x)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
+/* "name value CRLF"; heads are many, and printf is dear. */
+static void add_words(struct buf *out, const char *name, const char *value)
+{
+	buf_add_str(out, name);
+	buf_add_str(out, value);
+	buf_add_str(out, "\r\n");
+}
+
 void http_head_begin(struct buf *out, const struct http_exchange *x, int status,
 		     const char *connection)
 {
 	const struct http_config *cfg = x->http ? x->http->cfg : NULL;
 
-	buf_addf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_status_text(status),
-		 date_now());
+	buf_add_str(out, "HTTP/1.1 ");
+	buf_add_u64(out, (uint64_t)status);
+	add_words(out, " ", http_status_text(status));
+	add_words(out, "Date: ", date_now());
 	if (cfg && cfg->server)
-		buf_addf(out, "Server: %s\r\n", cfg->server);
+		add_words(out, "Server: ", cfg->server);
 	if (connection)
-		buf_addf(out, "Connection: %s\r\n", connection);
+		add_words(out, "Connection: ", connection);
 	if (cfg)
-		add_cors(out, cfg, &x->req);
+		add_cors(out, x);
 }
 
 /* Head, empty line included, for a body of body_n bytes. */
-static void add_head(struct buf *out, const struct http_exchange *x, int status, const char *type,
-		     const char *extra_headers, size_t body_n, bool is_gzip)
+static void add_head(struct buf *out, const struct http_exchange *x, const struct outline *o,
+		     size_t body_n)
 {
 	const char *connection = NULL;
-	buf_reserve(out, HEAD_USUAL);
+
 	if (http_closes_after(x))
 		connection = "close";
-	else if (x->req.minor == 0)
+	else if (x->minor == 0)
 		connection = "keep-alive";
-	http_head_begin(out, x, status, connection);
-	if (type)
-		buf_addf(out, "Content-Type: %s\r\n", type);
-	if (status != 204 && status != 304)
-		buf_addf(out, "Content-Length: %zu\r\n", body_n);
-	if (is_gzip)
+	http_head_begin(out, x, o->status, connection);
+	if (o->type)
+		add_words(out, "Content-Type: ", o->type);
+	if (o->status != 204 && o->status != 304) {
+		buf_add_str(out, "Content-Length: ");
+		buf_add_u64(out, body_n);
+		buf_add_str(out, "\r\n");
+	}
+	if (o->is_gzip)
 		buf_add_str(out, "Content-Encoding: gzip\r\n");
-	if (http_varies(x, status, type))
+	if (http_varies(x, o->status, o->type))
 		buf_add_str(out, "Vary: Accept-Encoding\r\n");
-	buf_add_str(out, extra_headers ? extra_headers : "");
+	buf_add_str(out, o->extra_headers ? o->extra_headers : "");
 	buf_add_str(out, "\r\n");
+}
+
+/* A frame that begins with the head of an answer with so much of a body, and has room for `room`
+ * bytes of it: *ret_at. */
+static struct frame *frame_of_head(const struct http_exchange *x, const struct outline *o,
+				   size_t body_n, size_t room, size_t *ret_at)
+{
+	static _Thread_local char usual[HEAD_USUAL];
+	struct buf head = {.p = usual, .room = sizeof(usual), .cap = sizeof(usual)};
+
+	add_head(&head, x, o, body_n);
+	bool is_long = head.failed;
+	if (is_long) {
+		head = (struct buf){0};
+		add_head(&head, x, o, body_n);
+	}
+	struct frame *f = frame_new(head.n + room);
+	memcpy(f->bytes, head.p, head.n);
+	*ret_at = head.n;
+	if (is_long)
+		buf_fini(&head);
+	return f;
 }
 
 static bool has_body(const struct http_exchange *x, int status)
 {
-	return status != 204 && status != 304 && x->req.method != HTTP_HEAD_;
+	return status != 204 && status != 304 && x->method != HTTP_HEAD_;
 }
 
-static void respond_whole(struct http_exchange *x, int status, const char *type,
-			  const char *extra_headers, struct slice body, bool is_gzip)
+static void respond_whole(struct http_exchange *x, const struct outline *o, struct slice body)
 {
-	struct buf head = {0};
-	add_head(&head, x, status, type, extra_headers, body.n, is_gzip);
-	size_t body_n = has_body(x, status) ? body.n : 0;
-	struct frame *f = frame_new(head.n + body_n);
-	memcpy(f->bytes, head.p, head.n);
+	size_t body_n = has_body(x, o->status) ? body.n : 0, at;
+	struct frame *f = frame_of_head(x, o, body.n, body_n, &at);
+
 	if (body_n > 0)
-		memcpy(f->bytes + head.n, body.p, body_n);
-	buf_fini(&head);
-	http_deliver(x, status, f, NULL, 0);
+		memcpy(f->bytes + at, body.p, body_n);
+	http_deliver(x, o->status, f, NULL, 0);
 }
 
 void http_respond(struct http_exchange *x, int status, const char *type, const char *extra_headers,
 		  struct slice body)
 {
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
+	struct outline o = {status, type, extra_headers, false};
 	struct slice packed;
 
 	if (http_wants_gzip(x, status, type, body.n)) {
@@ -227,20 +274,21 @@ void http_respond(struct http_exchange *x, int status, const char *type, const c
 		deflater_gzip_begin(d, body.n);
 		deflater_gzip_add(d, body, false);
 		if (deflater_gzip_end(d, &packed) == 0) {
-			respond_whole(x, status, type, extra_headers, packed, true);
+			o.is_gzip = true;
+			respond_whole(x, &o, packed);
 			return;
 		}
 	}
-	respond_whole(x, status, type, extra_headers, body, false);
+	respond_whole(x, &o, body);
 }
 
 void http_respond_packed(struct http_exchange *x, int status, const char *type,
 			 const char *extra_headers, struct slice body, struct slice packed)
 {
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
-	bool is_gzip = http_wants_gzip(x, status, type, body.n);
+	struct outline o = {status, type, extra_headers, http_wants_gzip(x, status, type, body.n)};
 
-	respond_whole(x, status, type, extra_headers, is_gzip ? packed : body, is_gzip);
+	respond_whole(x, &o, o.is_gzip ? packed : body);
 }
 
 static int gzip_frames(struct deflater *d, struct frame *const *frames, size_t n, size_t body_n,
@@ -257,19 +305,18 @@ void http_respond_frames(struct http_exchange *x, int status, const char *type,
 			 const char *extra_headers, struct frame *const *frames, size_t n)
 {
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
-	struct buf head = {0};
+	struct outline o = {status, type, extra_headers, false};
 	struct slice packed;
-	size_t body_n = 0;
+	size_t body_n = 0, at;
 	for (size_t i = 0; i < n; i++)
 		body_n += frames[i]->n;
 	if (http_wants_gzip(x, status, type, body_n) &&
 	    gzip_frames(x->http->cfg->deflater, frames, n, body_n, &packed) == 0) {
-		respond_whole(x, status, type, extra_headers, packed, true);
+		o.is_gzip = true;
+		respond_whole(x, &o, packed);
 		return;
 	}
-	add_head(&head, x, status, type, extra_headers, body_n, false);
-	struct frame *f = frame_copy(buf_slice(&head));
-	buf_fini(&head);
+	struct frame *f = frame_of_head(x, &o, body_n, 0, &at);
 	http_deliver(x, status, f, frames, has_body(x, status) ? n : 0);
 }
 

@@ -101,6 +101,16 @@ struct http_codings http_codings_wanted(const struct http_request *r)
 	return (struct http_codings){.gzip = gzip, .identity = identity};
 }
 
+bool http_codings_gzip(struct http_codings q)
+{
+	return q.gzip > 0 && q.gzip >= q.identity;
+}
+
+bool http_codings_no_plain(struct http_codings q)
+{
+	return q.identity == 0;
+}
+
 static bool is_text(const char *type)
 {
 	struct slice t = slice_str(type);
@@ -111,7 +121,7 @@ static bool is_text(const char *type)
 
 bool http_varies(const struct http_exchange *x, int status, const char *type)
 {
-	bool is_get = x->req.method == HTTP_GET_ || x->req.method == HTTP_HEAD_;
+	bool is_get = x->method == HTTP_GET_ || x->method == HTTP_HEAD_;
 
 	/* A 304 has what the 200 would have had (RFC 9110 15.4.5). */
 	return x->http && x->http->cfg->deflater && is_get &&
@@ -123,10 +133,16 @@ bool http_wants_gzip(const struct http_exchange *x, int status, const char *type
 	if (status == 304 || !http_varies(x, status, type))
 		return false;
 	const struct deflate_config *cfg = deflater_config(x->http->cfg->deflater);
-	struct http_codings q = http_codings_wanted(&x->req);
-	/* Who forbids the bytes as they are gets gzip for short answers too. */
-	bool is_worth_it = body_n >= cfg->gzip_min_bytes || q.identity == 0;
+	bool wants_gzip = x->wants_gzip, forbids_plain = x->forbids_plain;
 
-	return q.gzip > 0 && q.gzip >= q.identity && is_worth_it && body_n > 0 &&
-	       body_n <= cfg->gzip_max_bytes;
+	if (body_n == 0 || body_n > cfg->gzip_max_bytes)
+		return false;
+	if (x->message) {
+		struct http_codings q = http_codings_wanted(&x->message->req);
+
+		wants_gzip = http_codings_gzip(q);
+		forbids_plain = http_codings_no_plain(q);
+	}
+	/* Who forbids the bytes as they are gets gzip for short answers too. */
+	return wants_gzip && (body_n >= cfg->gzip_min_bytes || forbids_plain);
 }

@@ -58,7 +58,8 @@ static int ask_llhttp(const struct http_exchange *x, struct slice head, struct f
 		.on_header_field_complete = on_header_field_complete,
 		.on_headers_complete = on_headers_complete,
 	};
-	const struct http_request *r = &x->req;
+	const struct http_message *m = x->message;
+	const struct http_request *r = &m->req;
 	struct reading seen = {0};
 	llhttp_t parser;
 
@@ -73,7 +74,7 @@ static int ask_llhttp(const struct http_exchange *x, struct slice head, struct f
 				 reason && *reason ? reason : llhttp_errno_name(err));
 	}
 	if (!seen.is_done || seen.fields != r->header_n || seen.is_chunked != x->is_chunked ||
-	    seen.length != x->length || parser.http_major != 1 || parser.http_minor != r->minor ||
+	    seen.length != m->length || parser.http_major != 1 || parser.http_minor != r->minor ||
 	    !slice_eq_str(r->method_text, llhttp_method_name(parser.method)))
 		return fault_set(ret, FAULT_BAD_REQUEST,
 				 "the request head is ambiguous; send it as RFC 9112 says");
@@ -114,7 +115,7 @@ static bool parse_length(struct slice text, uint64_t *ret)
 
 static int check_transfer_encoding(struct http_exchange *x, size_t n, struct fault *ret)
 {
-	const struct http_request *r = &x->req;
+	const struct http_request *r = &x->message->req;
 	struct slice te = http_header_get(r, "transfer-encoding");
 
 	if (r->minor == 0)
@@ -138,7 +139,7 @@ static int check_transfer_encoding(struct http_exchange *x, size_t n, struct fau
 
 static int check_length(struct http_exchange *x, struct fault *ret)
 {
-	const struct http_request *r = &x->req;
+	const struct http_request *r = &x->message->req;
 	size_t encodings = http_header_count(r, "transfer-encoding");
 	size_t lengths = http_header_count(r, "content-length");
 
@@ -147,7 +148,8 @@ static int check_length(struct http_exchange *x, struct fault *ret)
 	if (lengths > 1)
 		return fault_set(ret, FAULT_BAD_REQUEST,
 				 "the request has %zu Content-Length headers; send one", lengths);
-	if (lengths == 1 && !parse_length(http_header_get(r, "content-length"), &x->length))
+	if (lengths == 1 &&
+	    !parse_length(http_header_get(r, "content-length"), &x->message->length))
 		return fault_set(
 			ret, FAULT_BAD_REQUEST,
 			"the Content-Length header is not a plain decimal number in range");
@@ -156,7 +158,7 @@ static int check_length(struct http_exchange *x, struct fault *ret)
 
 static int check_expect(struct http_exchange *x, struct fault *ret)
 {
-	const struct http_request *r = &x->req;
+	const struct http_request *r = &x->message->req;
 	size_t n = http_header_count(r, "expect");
 
 	if (n == 0 || r->minor == 0)
@@ -171,7 +173,7 @@ static int check_expect(struct http_exchange *x, struct fault *ret)
 
 static int check_fields(struct http_exchange *x, struct fault *ret)
 {
-	int r = check_host(&x->req, ret);
+	int r = check_host(&x->message->req, ret);
 	if (r == 0)
 		r = check_length(x, ret);
 	if (r == 0)
@@ -206,62 +208,83 @@ static int check_method(struct http_request *r, struct fault *ret)
 
 /* --- exchanges ------------------------------------------------------------------------------- */
 
-static struct http_exchange *exchange_new(struct http *h, size_t extra)
+struct http_exchange *http_exchange_new_bare(struct http *h)
 {
-	struct http_exchange *x = xmalloc(sizeof(*x) + extra);
-	memset(x, 0, sizeof(*x));
+	struct http_exchange *x = xcalloc(1, sizeof(*x));
+
 	x->magic = HTTP_EXCHANGE_MAGIC;
+	x->method = HTTP_OTHER_;
 	x->http = h;
-	x->loop = h->conn->env->loop;
-	x->req.is_admin = h->conn->is_admin;
-	x->req.body = SLICE("");
-	x->req.path = x->req.query = x->req.method_text = SLICE("");
 	return x;
 }
 
-struct http_exchange *http_exchange_new_bare(struct http *h)
+static void message_free(struct http_message *m)
 {
-	return exchange_new(h, 0);
+	if (!m)
+		return;
+	buf_fini(&m->body);
+	free(m);
 }
 
 static void exchange_free(void *p)
 {
 	struct http_exchange *x = p;
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
-	for (size_t i = 0; i < x->answer_n; i++)
-		frame_unref(x->answer[i]);
+	for (size_t i = 0; x->answer && i < x->answer->n; i++)
+		frame_unref(x->answer->frames[i]);
 	free(x->answer);
-	buf_fini(&x->body);
+	free(x->origin);
+	message_free(x->message);
 	x->magic = 0;
 	free(x);
 }
 
-void http_exchange_discard(struct http_exchange *x)
+void http_exchange_discard(struct http_exchange *x, struct loop *l)
 {
 	x->state = EXCHANGE_DEAD;
 	x->http = NULL;
-	loop_free_later(x->loop, x, exchange_free);
+	if (l)
+		loop_free_later(l, x, exchange_free);
+	else
+		exchange_free(x);
+}
+
+void http_exchange_forget(struct http_exchange *x)
+{
+	struct http_message *m = x->message;
+	struct slice origin = http_origin_named(x);
+
+	if (!m)
+		return;
+	struct http_codings q = http_codings_wanted(&m->req);
+	x->wants_gzip = http_codings_gzip(q);
+	x->forbids_plain = http_codings_no_plain(q);
+	if (origin.p)
+		x->origin = xstrndup(origin.p, origin.n);
+	x->message = NULL;
+	message_free(m);
 }
 
 /* Lay out the block: struct, headers, params, head, decoded text, body. All sizes are within cfg's
  * limits. */
-static struct http_exchange *exchange_layout(struct http *h, size_t head_n, bool may_have_body,
-					     size_t body_near)
+static struct http_message *message_new(const struct http_scan *s, size_t head_n,
+					bool may_have_body, size_t body_near)
 {
-	const struct http_scan *s = &h->scan;
 	size_t params_n = s->pairs + 1 < HTTP_PARAMS_MAX ? s->pairs + 1 : HTTP_PARAMS_MAX;
 	size_t pairs_n = s->lines + params_n;
 	size_t room = may_have_body && body_near <= INLINE_BODY_MAX ? body_near : 0;
 
-	struct http_exchange *x =
-		exchange_new(h, pairs_n * sizeof(struct http_header) + head_n + s->target_n + room);
-	x->req.headers = (struct http_header *)(x + 1);
-	x->req.params = x->req.headers + s->lines;
-	x->head = (char *)(x->req.headers + pairs_n);
-	x->decoded = x->head + head_n;
-	x->inline_body = x->decoded + s->target_n;
-	x->inline_room = room;
-	return x;
+	struct http_message *m = xmalloc(sizeof(*m) + pairs_n * sizeof(struct http_header) +
+					 head_n + s->target_n + room);
+	memset(m, 0, sizeof(*m));
+	m->req.body = m->req.path = m->req.query = m->req.method_text = SLICE("");
+	m->req.headers = (struct http_header *)(m + 1);
+	m->req.params = m->req.headers + s->lines;
+	m->head = (char *)(m->req.headers + pairs_n);
+	m->decoded = m->head + head_n;
+	m->inline_body = m->decoded + s->target_n;
+	m->inline_room = room;
+	return m;
 }
 
 /* Everything up to the next separator, which is skipped. The scanner has seen it. */
@@ -283,11 +306,11 @@ static struct slice trim(struct slice s)
 	return s;
 }
 
-static void cut_head(struct http_exchange *x, struct slice head)
+static void cut_head(struct http_message *m, struct slice head)
 {
-	struct http_request *r = &x->req;
+	struct http_request *r = &m->req;
 	r->method_text = cut(&head, " ");
-	x->target = cut(&head, " ");
+	m->target = cut(&head, " ");
 	(void)cut(&head, "\r\n");
 	while (head.p[0] != '\r') {
 		struct slice line = cut(&head, "\r\n");
@@ -299,54 +322,59 @@ static void cut_head(struct http_exchange *x, struct slice head)
 
 static void note_connection(struct http_exchange *x)
 {
-	struct http_request *r = &x->req;
+	struct http_request *r = &x->message->req;
 	x->keep_alive = !http_header_has_token(r, "connection", "close") &&
 			(r->minor > 0 || http_header_has_token(r, "connection", "keep-alive"));
 	r->wants_upgrade = r->minor > 0 && http_header_has_token(r, "connection", "upgrade");
 }
 
-int http_parse_head(struct http *h, struct slice head, size_t body_near, struct fault *ret)
+int http_parse_head(struct http *h, const struct http_scan *s, struct slice head, size_t body_near,
+		    struct fault *ret)
 {
-	struct http_exchange *x = exchange_layout(h, head.n, head.p[0] != 'G', body_near);
-	struct http_request *r = &x->req;
+	struct http_exchange *x = http_exchange_new_bare(h);
+	struct http_message *m = message_new(s, head.n, head.p[0] != 'G', body_near);
+	struct http_request *r = &m->req;
 
 	h->reading = x;
-	memcpy(x->head, head.p, head.n);
-	head = slice_make(x->head, head.n);
-	r->minor = h->scan.minor;
-	cut_head(x, head);
+	x->message = m;
+	memcpy(m->head, head.p, head.n);
+	head = slice_make(m->head, head.n);
+	r->is_admin = h->conn->is_admin;
+	x->minor = r->minor = s->minor;
+	cut_head(m, head);
 	int bad = check_method(r, ret);
+	x->method = (uint8_t)r->method;
 	if (!bad)
 		bad = check_fields(x, ret);
 	if (!bad)
 		bad = ask_llhttp(x, head, ret);
 	if (bad)
 		return bad;
-	const char *why = http_target_parse(r, x->target, http_header_get(r, "host"), x->decoded);
+	const char *why = http_target_parse(r, m->target, http_header_get(r, "host"), m->decoded);
 	if (why)
 		return fault_set(ret, FAULT_BAD_REQUEST, "%s", why);
 	note_connection(x);
-	if (x->is_chunked || x->length > x->inline_room)
-		x->inline_body = NULL;
+	if (x->is_chunked || m->length > m->inline_room)
+		m->inline_body = NULL;
 	return 0;
 }
 
-int http_body_add(struct http_exchange *x, struct slice bytes)
+int http_body_add(struct http_message *m, struct slice bytes)
 {
-	if (x->inline_body) {
-		assert(bytes.n <= x->inline_room - x->received);
-		memcpy(x->inline_body + x->received, bytes.p, bytes.n);
+	if (m->inline_body) {
+		assert(bytes.n <= m->inline_room - m->received);
+		memcpy(m->inline_body + m->received, bytes.p, bytes.n);
 	} else {
 		/* What is announced and near at hand is made room for at once. */
-		if (x->received == 0 && x->length > 0)
-			(void)buf_reserve(&x->body,
-					  x->length < RESERVE_MAX ? x->length : RESERVE_MAX);
-		if (buf_add_slice(&x->body, bytes) < 0)
+		if (m->received == 0 && m->length > 0)
+			(void)buf_reserve(&m->body,
+					  m->length < RESERVE_MAX ? m->length : RESERVE_MAX);
+		if (buf_add_slice(&m->body, bytes) < 0)
 			return -ENOBUFS;
 	}
-	x->received += bytes.n;
-	x->req.body =
-		x->inline_body ? slice_make(x->inline_body, x->received) : buf_slice(&x->body);
+	m->received += bytes.n;
+	m->req.body =
+		m->inline_body ? slice_make(m->inline_body, m->received) : buf_slice(&m->body);
 	return 0;
 }
 

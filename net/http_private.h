@@ -83,17 +83,9 @@ enum exchange_state {
 	EXCHANGE_DEAD,     /* out of the queue; freed at the end of the turn */
 };
 
-/* One block: this struct, headers, params, head bytes, decoded text, small body. */
-struct http_exchange {
-	unsigned magic;
-	uint8_t state;
-	bool keep_alive;     /* as the request asked */
-	bool is_waiting;     /* http_exchange_wait */
-	bool wants_continue; /* 100 is still to be sent */
-	bool is_chunked;
-	struct http *http; /* NULL: the connection is gone */
-	struct loop *loop;
-	TAILQ_ENTRY(http_exchange) link;
+/* A request as it came. One block: this struct, headers, params, head bytes, decoded text, small
+ * body. */
+struct http_message {
 	struct http_request req;
 	struct slice target;
 	char *head, *decoded; /* in this block */
@@ -102,51 +94,81 @@ struct http_exchange {
 	size_t body_max;
 	char *inline_body; /* room for the whole body in this block, or NULL */
 	size_t inline_room;
-	struct buf body;       /* otherwise */
-	struct frame **answer; /* frames that wait for their turn */
-	size_t answer_n;
-	enum close_reason close_reason; /* when the answer ends the connection */
+	struct buf body; /* otherwise */
+	struct http_chunk_scan chunks;
+};
+
+/* Frames of an answer that waits for its turn. */
+struct http_answer {
+	size_t n;
+	struct frame *frames[];
+};
+
+/* Many of them wait for a long time: what they do not need then is elsewhere. */
+struct http_exchange {
+	unsigned magic;
+	uint8_t state;
+	uint8_t close_reason; /* when the answer ends the connection */
+	uint8_t method;       /* enum http_method */
+	uint8_t minor;        /* HTTP/1.minor */
+	bool keep_alive;      /* as the request asked */
+	bool is_waiting;      /* http_exchange_wait */
+	bool wants_continue;  /* 100 is still to be sent */
+	bool is_chunked;
+	bool wants_gzip, forbids_plain; /* once the message is gone: see http_codings_wanted */
+	struct http *http;              /* NULL: the connection is gone */
+	TAILQ_ENTRY(http_exchange) link;
+	struct http_message *message; /* NULL: there was none, or it is not needed any more */
+	char *origin;                 /* of it, once it is gone, where the answer repeats it */
+	struct http_answer *answer;
 	void *owner;
 	void (*on_abort)(struct http_exchange *x);
-	void (*ready)(struct http_exchange *x);
+	void (*then)(struct http_exchange *x); /* of http_take_over or http_exchange_wait */
 };
 TAILQ_HEAD(http_exchange_list, http_exchange);
 
-enum http_timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY };
+enum http_timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WAIT };
+
+/* A head that comes in pieces. */
+struct http_pieces {
+	struct http_scan scan;
+	struct buf head;
+};
 
 struct http {
 	unsigned magic;
+	unsigned n;        /* exchanges that are complete and not yet answered on the wire */
 	struct conn *conn; /* NULL: gone or handed over */
 	const struct http_config *cfg;
 	struct http_exchange_list exchanges; /* in the order of the requests */
-	unsigned n;                          /* complete and not yet answered on the wire */
-	unsigned waiting;                    /* of them, http_exchange_wait */
 	struct http_exchange *reading;       /* the last one, while its body comes */
 	struct http_exchange *taking;        /* http_take_over was called */
-	bool ended;                          /* no more requests will be read */
+	struct http_pieces *pieces;          /* of the next one; NULL: nothing of it is there */
+	struct loop_timer timer;
+	bool is_waiting; /* one of them, the last, does: http_exchange_wait */
+	bool ended;      /* no more requests will be read */
 	bool eof;
 	bool is_paused;
 	bool blank_cr;   /* CR of an empty line before a request */
 	uint8_t blank_n; /* bytes of such lines */
 	uint8_t timer_mode;
 	bool body_touched; /* body bytes came: the timer starts anew */
-	struct http_scan scan;
-	struct buf head; /* a head that came in pieces */
-	struct http_chunk_scan chunks;
-	struct loop_timer timer;
 };
 
 /* --- http_parse.c ---------------------------------------------------------------------------- */
 
 /* An exchange without a request, for refusals of heads that are none. */
 struct http_exchange *http_exchange_new_bare(struct http *h);
-/* Make h->reading of the head that h->scan has found good; body_near: bytes of input behind it.
- * Return 0, or -EINVAL with *ret filled; the exchange is made in either case. */
-int http_parse_head(struct http *h, struct slice head, size_t body_near, struct fault *ret);
-/* Bytes of its body, without framing. Return 0, or -ENOBUFS past x->body_max. */
-int http_body_add(struct http_exchange *x, struct slice bytes);
-/* Free an exchange and what it holds, at the end of the turn. */
-void http_exchange_discard(struct http_exchange *x);
+/* Make h->reading of the head that s has found good; body_near: bytes of input behind it. Return 0,
+ * or -EINVAL with *ret filled; the exchange is made in either case. */
+int http_parse_head(struct http *h, const struct http_scan *s, struct slice head, size_t body_near,
+		    struct fault *ret);
+/* Bytes of its body, without framing. Return 0, or -ENOBUFS past body_max. */
+int http_body_add(struct http_message *m, struct slice bytes);
+/* Let go of the request: the answer will be made of what the exchange keeps of it. */
+void http_exchange_forget(struct http_exchange *x);
+/* Free an exchange and what it holds: at the end of the loop's turn; l NULL: now. */
+void http_exchange_discard(struct http_exchange *x, struct loop *l);
 
 /* --- http.c, for http_answer.c --------------------------------------------------------------- */
 
@@ -160,6 +182,8 @@ bool http_closes_after(const struct http_exchange *x);
 
 /* OPTIONS, which is answered here: CORS preflight. */
 void http_answer_options(struct http_exchange *x);
+/* The origin that the answer will name, because the request did and it is listed; p NULL: none. */
+struct slice http_origin_named(const struct http_exchange *x);
 
 /* --- http_gzip.c ----------------------------------------------------------------------------- */
 
@@ -168,6 +192,9 @@ struct http_codings {
 	unsigned gzip, identity; /* thousandths of quality; 0: not wanted */
 };
 struct http_codings http_codings_wanted(const struct http_request *r);
+/* Is gzip taken, and preferred to the bytes as they are? Are those refused? */
+bool http_codings_gzip(struct http_codings q);
+bool http_codings_no_plain(struct http_codings q);
 /* May an answer like this depend on Accept-Encoding? */
 bool http_varies(const struct http_exchange *x, int status, const char *type);
 

@@ -92,7 +92,7 @@ int param_seconds(const struct http_request *r, const char *name, uint64_t *ret_
 static int parse_channels(const struct http_request *r, size_t max, struct subscribe_params *ret,
 			  struct fault *fault)
 {
-	ret->channels = xcalloc(max + 1, sizeof(*ret->channels));
+	ret->channels = xcalloc((r->param_n < max ? r->param_n : max) + 1, sizeof(*ret->channels));
 	for (size_t i = 0; i < r->param_n; i++) {
 		struct slice name = r->params[i].value;
 		bool is_new = slice_eq_str(r->params[i].name, "channel");

@@ -27,7 +27,6 @@
 struct poll {
 	struct session session;
 	struct http_exchange *exchange;
-	struct loop_timer timer; /* end of the wait, or of the burst */
 	struct loop_task answer;
 	struct buf gaps;   /* JSON, separated by commas */
 	struct buf events; /* the same: join, leave, presence */
@@ -36,7 +35,9 @@ struct poll {
 	uint64_t match_seq; /* If-None-Match, when has_match */
 	enum fault_id fault;
 	bool match_is_weak;
-	bool waits, has_match, is_caught_up, is_full, is_bursting;
+	bool waits;      /* was asked to wait */
+	bool is_waiting; /* does */
+	bool has_match, is_caught_up, is_full, is_bursting;
 	bool is_due;       /* its time is over: answer as soon as there is a cursor to tell */
 	bool is_shareable; /* depends on the URL alone, of public channels */
 };
@@ -51,17 +52,35 @@ static void answer_soon(struct poll *p)
 	loop_at_end(p->session.gateway->loop, &p->answer);
 }
 
+/* Before the log has said where the channels begin there is no cursor, and gaps are still to be
+ * told: an answer now would lose them. */
+static bool can_answer(struct poll *p)
+{
+	p->is_due = true;
+	return p->session.subscriber.is_opened || p->fault;
+}
+
+/* The end of the wait, or of the burst. */
+static void on_time(struct http_exchange *x)
+{
+	struct poll *p = http_exchange_owner(x);
+
+	if (can_answer(p))
+		answer_soon(p);
+}
+
 /* --- subscriber_ops -------------------------------------------------------------------------- */
 
 static void answer_after_burst(struct poll *p)
 {
 	const struct gateway_config *cfg = p->session.gateway->config;
 
-	if (cfg->poll_batch_ms == 0) {
+	if (cfg->poll_batch_ms == 0 || !p->waits) {
 		answer_soon(p);
 	} else if (!p->is_bursting) {
 		p->is_bursting = true;
-		loop_timer_set(p->session.gateway->loop, &p->timer, cfg->poll_batch_ms);
+		if (p->is_waiting)
+			http_exchange_wait(p->exchange, cfg->poll_batch_ms, on_time);
 	}
 }
 
@@ -197,7 +216,6 @@ static void close_poll(struct poll *p, enum close_reason reason)
 {
 	struct loop *l = p->session.gateway->loop;
 
-	loop_timer_clear(l, &p->timer);
 	loop_at_end_cancel(l, &p->answer);
 	session_end(&p->session, reason);
 	p->exchange = NULL;
@@ -353,22 +371,6 @@ static void on_answer(struct loop_task *t)
 	answer(container_of(t, struct poll, answer), CLOSE_NORMAL);
 }
 
-/* Before the log has said where the channels begin there is no cursor, and gaps are still to be
- * told: an answer now would lose them. */
-static bool can_answer(struct poll *p)
-{
-	p->is_due = true;
-	return p->session.subscriber.is_opened || p->fault;
-}
-
-static void on_timer(struct loop_timer *t)
-{
-	struct poll *p = container_of(t, struct poll, timer);
-
-	if (can_answer(p))
-		answer_soon(p);
-}
-
 /* A drained or kicked poll is simply answered: its cursor is good anywhere. */
 static void poll_goodbye(struct session *session, enum close_reason reason, uint64_t delay_ms)
 {
@@ -434,7 +436,6 @@ static struct poll *poll_new(struct gateway *g, struct http_exchange *x,
 
 	p->exchange = x;
 	p->waits = waits;
-	loop_timer_init(&p->timer, on_timer);
 	loop_task_init(&p->answer, on_answer);
 	session_start(&p->session, g, http_exchange_conn(x), v, &poll_session,
 		      waits ? &long_subscriber : &short_subscriber);
@@ -497,13 +498,12 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 		return;
 	}
 	struct poll *p = poll_new(g, x, &params, &v, waits);
-	if (waits) {
-		loop_timer_set(g->loop, &p->timer, wait_ms);
-		http_exchange_wait(x);
-	}
 	if (session_subscribe(&p->session, &params, r->is_admin, NULL, poll_joined, &fault) != 0) {
 		p->fault = fault.id;
 		answer_soon(p);
 	}
 	subscribe_params_fini(&params);
+	p->is_waiting = waits;
+	if (waits) /* last: it forgets what params point into */
+		http_exchange_wait(x, p->is_bursting ? g->config->poll_batch_ms : wait_ms, on_time);
 }

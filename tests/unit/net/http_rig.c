@@ -82,6 +82,12 @@ void rig_on_ready(struct http_exchange *x)
 	buf_fini(&head);
 }
 
+void rig_on_time(struct http_exchange *x)
+{
+	struct rig *r = http_exchange_owner(x);
+	r->waited++;
+}
+
 static void on_request(void *arg, struct http_exchange *x)
 {
 	struct rig *r = arg;
@@ -95,7 +101,7 @@ static void on_request(void *arg, struct http_exchange *x)
 		if (!slice_starts(q->path, "/orphan"))
 			http_exchange_set(x, r, on_abort);
 		if (slice_starts(q->path, "/wait"))
-			http_exchange_wait(x);
+			http_exchange_wait(x, RIG_WAIT_MS, rig_on_time);
 	} else if (slice_starts(q->path, "/take")) {
 		http_exchange_set(x, r, on_abort);
 		http_take_over(x, rig_on_ready);

@@ -14,7 +14,8 @@
 #include "net/http.h"
 #include "tests/unit/net/wire.h"
 
-#define KEPT_MAX 64
+#define KEPT_MAX    64
+#define RIG_WAIT_MS 1000000 /* of /wait */
 
 struct rig {
 	struct wire w;
@@ -23,6 +24,7 @@ struct rig {
 	struct http_exchange *kept[KEPT_MAX]; /* /later, /wait and /orphan, by number */
 	size_t kept_n;
 	unsigned aborted;
+	unsigned waited;    /* of /wait: as long as it was to */
 	struct conn *taken; /* by /take */
 	bool taken_gone;
 	struct buf taken_input;
@@ -45,6 +47,8 @@ void rig_expect_refusal(struct rig *r, int status, const char *code);
 bool rig_is_over(const struct rig *r);
 /* Answer kept[i]. */
 void rig_answer(struct rig *r, size_t i, const char *body);
+/* For http_exchange_wait. */
+void rig_on_time(struct http_exchange *x);
 /* For http_take_over. */
 void rig_on_ready(struct http_exchange *x);
 /* For cfg.body_limit: small_limit for /small. */

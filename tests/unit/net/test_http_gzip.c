@@ -191,6 +191,23 @@ static void test_an_orphan(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* The request is gone by then, what it said is not. */
+static void test_after_waiting(void **state)
+{
+	struct rig *r = *state;
+
+	ask(r, "GET", "/wait", "Accept-Encoding: gzip\r\n");
+	rig_answer(r, 0, LONG_Q LONG_Q);
+	rig_expect(r, GZIPPED);
+	ask(r, "GET", "/wait", "");
+	rig_answer(r, 1, LONG_Q LONG_Q);
+	rig_expect_not(r, GZIPPED);
+	rig_expect(r, VARY);
+	ask(r, "GET", "/wait", "Accept-Encoding: gzip, identity;q=0\r\n");
+	rig_answer(r, 2, "short, and repeated: short, and repeated: short, and repeated");
+	rig_expect(r, GZIPPED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +217,7 @@ int main(void)
 		TEST(test_others_do_not_depend_on_it),
 		TEST(test_switched_off),
 		TEST(test_an_orphan),
+		TEST(test_after_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,11 +73,55 @@ static void test_no_timer_runs_while_the_handler_thinks(void **state)
 	rig_expect(r, "late");
 	/* Half a head stands behind a waiting one: its clock runs only while we read. */
 	rig_ask(r, "GET /later HTTP/1.1\r\nHost: h\r\n\r\nGET /half");
-	http_exchange_wait(r->kept[1]);
+	http_exchange_wait(r->kept[1], RIG_WAIT_MS, rig_on_time);
 	wire_pass(&r->w, 100000);
 	rig_answer(r, 1, "later");
 	rig_ask(r, " HTTP/1.1\r\nHost: h\r\n\r\n");
 	rig_expect(r, "GET /half?");
+}
+
+static void test_waiting_ends_once_and_may_be_shortened(void **state)
+{
+	struct rig *r = *state;
+	rig_start(r);
+	rig_ask(r, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+	wire_pass(&r->w, RIG_WAIT_MS - 100);
+	assert_int_equal(r->waited, 0);
+	wire_pass(&r->w, 200);
+	assert_int_equal(r->waited, 1);
+	wire_pass(&r->w, 2 * RIG_WAIT_MS);
+	assert_int_equal(r->waited, 1);
+	rig_answer(r, 0, "nothing");
+	rig_expect(r, "nothing");
+	rig_ask(r, "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+	http_exchange_wait(r->kept[1], 1000, rig_on_time);
+	wire_pass(&r->w, 1100);
+	assert_int_equal(r->waited, 2);
+	rig_answer(r, 1, "less");
+	rig_expect(r, "less");
+	wire_pass(&r->w, 10100); /* the clock of an idle connection runs again */
+	assert_true(r->w.got_eof);
+	assert_int_equal(r->waited, 2);
+}
+
+/* The request is forgotten; what its answer depends on is not. */
+static void test_an_answer_after_waiting_is_like_any_other(void **state)
+{
+	struct rig *r = *state;
+	r->cfg.cors_origins = "https://a.example https://b.example";
+	rig_start(r);
+	rig_ask(r, "GET /wait HTTP/1.1\r\nHost: h\r\nOrigin: https://b.example\r\n\r\n");
+	rig_answer(r, 0, "one");
+	rig_expect(r, "Access-Control-Allow-Origin: https://b.example\r\n");
+	rig_ask(r, "GET /wait HTTP/1.1\r\nHost: h\r\nOrigin: https://c.example\r\n\r\n");
+	rig_answer(r, 1, "two");
+	rig_expect(r, "Vary: Origin\r\n");
+	rig_expect_not(r, "c.example");
+	rig_ask(r, "HEAD /wait HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
+	rig_answer(r, 2, "three");
+	rig_expect(r, "Connection: keep-alive\r\n");
+	rig_expect(r, "Content-Length: 5\r\n");
+	rig_expect_not(r, "three");
 }
 
 static void test_two_timeouts_behind_each_other(void **state)
@@ -227,7 +271,7 @@ static void test_waiting_exchange_hears_of_a_half_close(void **state)
 	rig_ask(r, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
 	wire_half_close(&r->w);
 	assert_int_equal(r->aborted, 3);
-	http_exchange_wait(r->kept[r->kept_n - 1]);
+	http_exchange_wait(r->kept[r->kept_n - 1], RIG_WAIT_MS, rig_on_time);
 	wire_settle(&r->w);
 	assert_int_equal(r->aborted, 4);
 	assert_true(rig_is_over(r));
@@ -253,7 +297,7 @@ static void test_orphan_lives_until_it_is_answered(void **state)
 	struct http_exchange *x = r->kept[0];
 	assert_null(http_exchange_conn(x));
 	assert_true(slice_eq_str(http_exchange_request(x)->path, "/orphan"));
-	http_exchange_wait(x);
+	http_exchange_wait(x, RIG_WAIT_MS, rig_on_time);
 	http_respond_fault(x, FAULT_INTERNAL, NULL, "for nobody");
 }
 
@@ -372,6 +416,8 @@ int main(void)
 		RIG_TEST(test_slow_body_is_answered_408),
 		RIG_TEST(test_idle_connection_is_closed),
 		RIG_TEST(test_no_timer_runs_while_the_handler_thinks),
+		RIG_TEST(test_waiting_ends_once_and_may_be_shortened),
+		RIG_TEST(test_an_answer_after_waiting_is_like_any_other),
 		RIG_TEST(test_two_timeouts_behind_each_other),
 		RIG_TEST(test_half_close_behind_a_request),
 		RIG_TEST(test_half_close_behind_two_requests),
