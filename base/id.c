@@ -80,5 +80,16 @@ enum id_verdict id_parse(struct slice text, const struct epoch *epoch, uint64_t 
 
 size_t id_format(char out[ID_TEXT_MAX], const struct epoch *epoch, uint64_t seq)
 {
-	return (size_t)snprintf(out, ID_TEXT_MAX, "%s.%llu", epoch->text, (unsigned long long)seq);
+	size_t n = strnlen(epoch->text, EPOCH_MAX);
+	char digits[DIGITS_MAX + 2], *first = digits + sizeof(digits);
+
+	/* every reply and every message has one, and printf is dear */
+	*--first = '\0';
+	do
+		*--first = (char)('0' + seq % 10);
+	while (seq /= 10);
+	memcpy(out, epoch->text, n);
+	out[n] = '.';
+	memcpy(out + n + 1, first, (size_t)(digits + sizeof(digits) - first));
+	return n + (size_t)(digits + sizeof(digits) - first);
 }

@@ -157,3 +157,8 @@ void presence_desk_release(struct presence_desk *d, const struct session_id *id,
 {
 	wake_at(d, sessions_release(d->sessions, id, is_present));
 }
+
+void presence_desk_note(struct presence_desk *d, const struct session_id *id)
+{
+	wake_at(d, sessions_note(d->sessions, d->counters, id));
+}

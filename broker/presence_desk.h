@@ -41,5 +41,7 @@ void presence_desk_leave(struct presence_desk *d, const struct presence_place *a
 
 /* As sessions_release(). */
 void presence_desk_release(struct presence_desk *d, const struct session_id *id, bool is_present);
+/* As sessions_note(). */
+void presence_desk_note(struct presence_desk *d, const struct session_id *id);
 
 #endif

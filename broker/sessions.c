@@ -7,7 +7,12 @@
  * room: it loses nothing but its name.
  *
  *   held ──last release──▶ present | idle ──recalled──▶ held
- *                              └──time over, or (idle) room is wanted──▶ gone
+ *                    noted ──────────┘  └──time over, or (idle) room is wanted──▶ gone
+ *
+ * Every reply to a poll may name a new one, so entries are small and need no allocation of their
+ * own: they stand in blocks that stay where they are, and name each other by number. Freed ones are
+ * used again first; the blocks stay, of which there are never more than `max` needs. An id that is
+ * in the table was drawn at random here, so a piece of it is its hash.
  */
 #include "broker/sessions.h"
 
@@ -15,28 +20,38 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "base/obj.h"
 #include "base/xalloc.h"
 
-#define SHARDS 16
+#define SHARDS      16
+#define BLOCK       64 /* entries */
+#define BUCKETS_MIN 16
+#define NONE        UINT32_MAX
 
 struct known {
-	UT_hash_handle hh;
 	struct session_id id;
-	bool was_present;
-	uint32_t holds;
 	uint64_t due_ms; /* while nobody holds it */
-	TAILQ_ENTRY(known) link;
+	uint32_t holds : 31;
+	bool was_present : 1;
+	uint32_t next;          /* in its bucket, or among the free ones */
+	uint32_t before, after; /* on its list */
 };
-TAILQ_HEAD(known_list, known);
+
+struct known_list {
+	uint32_t first, last;
+};
 
 struct shard {
 	pthread_mutex_t lock;
-	struct known *all;
+	struct known **blocks;
+	uint32_t made;     /* entries that were ever in use */
+	uint32_t free;     /* the first that is not any more */
+	uint32_t n;        /* in use */
+	uint32_t bucket_n; /* a power of two */
+	uint32_t *buckets;
 	struct known_list present, idle; /* held by nobody; first to be forgotten first */
 };
 
@@ -51,13 +66,16 @@ struct sessions *sessions_new(size_t max, uint64_t grace_ms)
 {
 	struct sessions *s = xcalloc(1, sizeof(*s));
 
+	assert(max < NONE);
 	s->max = max;
 	s->grace_ms = grace_ms;
 	atomic_init(&s->n, 0);
 	for (size_t i = 0; i < SHARDS; i++) {
-		pthread_mutex_init(&s->shards[i].lock, NULL);
-		TAILQ_INIT(&s->shards[i].present);
-		TAILQ_INIT(&s->shards[i].idle);
+		struct shard *sh = &s->shards[i];
+
+		pthread_mutex_init(&sh->lock, NULL);
+		sh->free = NONE;
+		sh->present = sh->idle = (struct known_list){NONE, NONE};
 	}
 	return s;
 }
@@ -67,13 +85,13 @@ void sessions_free(struct sessions *s)
 	if (!s)
 		return;
 	for (size_t i = 0; i < SHARDS; i++) {
-		struct known *k, *next;
+		struct shard *sh = &s->shards[i];
 
-		HASH_ITER (hh, s->shards[i].all, k, next) {
-			HASH_DEL(s->shards[i].all, k);
-			free(k);
-		}
-		pthread_mutex_destroy(&s->shards[i].lock);
+		for (uint32_t b = 0; b * BLOCK < sh->made; b++)
+			free(sh->blocks[b]);
+		free(sh->blocks);
+		free(sh->buckets);
+		pthread_mutex_destroy(&sh->lock);
 	}
 	free(s);
 }
@@ -83,17 +101,88 @@ size_t sessions_count(const struct sessions *s)
 	return atomic_load(&s->n);
 }
 
-static struct shard *shard_of(struct sessions *s, const struct session_id *id)
+/* --- a shard, locked ------------------------------------------------------------------------- */
+
+static uint32_t hash_of(const struct session_id *id)
 {
-	return &s->shards[(map_hash(id->bytes, sizeof(id->bytes)) >> 24) % SHARDS];
+	uint32_t hash;
+
+	memcpy(&hash, id->bytes + SESSION_ID_BYTES - sizeof(hash), sizeof(hash));
+	return hash;
 }
 
-static struct known *find_locked(struct shard *sh, const struct session_id *id)
+static struct shard *shard_of(struct sessions *s, const struct session_id *id)
 {
-	struct known *k = NULL;
+	return &s->shards[hash_of(id) % SHARDS];
+}
 
-	HASH_FIND(hh, sh->all, id->bytes, sizeof(id->bytes), k);
-	return k;
+static uint32_t *bucket_of(struct shard *sh, const struct session_id *id)
+{
+	return &sh->buckets[hash_of(id) / SHARDS & (sh->bucket_n - 1)];
+}
+
+static struct known *at(struct shard *sh, uint32_t i)
+{
+	return i == NONE ? NULL : &sh->blocks[i / BLOCK][i % BLOCK];
+}
+
+static uint32_t find(struct shard *sh, const struct session_id *id)
+{
+	uint32_t i = sh->bucket_n ? *bucket_of(sh, id) : NONE;
+
+	while (i != NONE && memcmp(&at(sh, i)->id, id, sizeof(*id)) != 0)
+		i = at(sh, i)->next;
+	return i;
+}
+
+static void grow(struct shard *sh)
+{
+	uint32_t before = sh->bucket_n;
+	uint32_t *old = sh->buckets;
+
+	sh->bucket_n = before ? before * 2 : BUCKETS_MIN;
+	sh->buckets = xmalloc(sh->bucket_n * sizeof(*sh->buckets));
+	for (uint32_t b = 0; b < sh->bucket_n; b++)
+		sh->buckets[b] = NONE;
+	for (uint32_t b = 0; b < before; b++)
+		for (uint32_t i = old[b], next; i != NONE; i = next) {
+			uint32_t *bucket = bucket_of(sh, &at(sh, i)->id);
+
+			next = at(sh, i)->next;
+			at(sh, i)->next = *bucket;
+			*bucket = i;
+		}
+	free(old);
+}
+
+static uint32_t take_entry(struct shard *sh)
+{
+	uint32_t i = sh->free;
+
+	if (i != NONE) {
+		sh->free = at(sh, i)->next;
+		return i;
+	}
+	if (sh->made % BLOCK == 0) {
+		uint32_t b = sh->made / BLOCK;
+
+		sh->blocks = xrealloc(sh->blocks, (b + 1) * sizeof(*sh->blocks));
+		sh->blocks[b] = xmalloc(BLOCK * sizeof(struct known));
+	}
+	return sh->made++;
+}
+
+static uint32_t insert(struct shard *sh, const struct session_id *id)
+{
+	if (sh->n == sh->bucket_n)
+		grow(sh);
+	assert(find(sh, id) == NONE); /* 128 random bits */
+	uint32_t i = take_entry(sh), *bucket = bucket_of(sh, id);
+
+	*at(sh, i) = (struct known){.id = *id, .next = *bucket};
+	*bucket = i;
+	sh->n++;
+	return i;
 }
 
 static struct known_list *list_of(struct shard *sh, const struct known *k)
@@ -101,26 +190,56 @@ static struct known_list *list_of(struct shard *sh, const struct known *k)
 	return k->was_present ? &sh->present : &sh->idle;
 }
 
-/* One that nobody holds. */
-static void forget_locked(struct sessions *s, struct counters *c, struct shard *sh, struct known *k)
+static void list_add(struct shard *sh, uint32_t i)
 {
-	TAILQ_REMOVE(list_of(sh, k), k, link);
-	HASH_DEL(sh->all, k);
-	free(k);
+	struct known_list *list = list_of(sh, at(sh, i));
+
+	at(sh, i)->before = list->last;
+	at(sh, i)->after = NONE;
+	if (list->last != NONE)
+		at(sh, list->last)->after = i;
+	else
+		list->first = i;
+	list->last = i;
+}
+
+static void list_remove(struct shard *sh, uint32_t i)
+{
+	struct known *k = at(sh, i);
+	struct known_list *list = list_of(sh, k);
+
+	*(k->before == NONE ? &list->first : &at(sh, k->before)->after) = k->after;
+	*(k->after == NONE ? &list->last : &at(sh, k->after)->before) = k->before;
+}
+
+/* One that nobody holds. */
+static void forget(struct sessions *s, struct counters *c, struct shard *sh, uint32_t i)
+{
+	uint32_t *from = bucket_of(sh, &at(sh, i)->id);
+
+	list_remove(sh, i);
+	while (*from != i)
+		from = &at(sh, *from)->next;
+	*from = at(sh, i)->next;
+	at(sh, i)->next = sh->free;
+	sh->free = i;
+	sh->n--;
 	atomic_fetch_sub(&s->n, 1);
 	count_add(c, COUNTER_SESSIONS_KNOWN, -1);
 }
+
+/* --- calls ----------------------------------------------------------------------------------- */
 
 bool sessions_recall(struct sessions *s, const struct session_id *id)
 {
 	struct shard *sh = shard_of(s, id);
 
 	pthread_mutex_lock(&sh->lock);
-	struct known *k = find_locked(sh, id);
-	if (k && k->holds++ == 0)
-		TAILQ_REMOVE(list_of(sh, k), k, link);
+	uint32_t i = find(sh, id);
+	if (i != NONE && at(sh, i)->holds++ == 0)
+		list_remove(sh, i);
 	pthread_mutex_unlock(&sh->lock);
-	return k != NULL;
+	return i != NONE;
 }
 
 /* A place for one more: a free one, or that of the one in this shard or the next that was idle for
@@ -135,11 +254,11 @@ static bool take_place(struct sessions *s, struct counters *c, const struct sess
 		struct shard *sh = &s->shards[(first + i) % SHARDS];
 
 		pthread_mutex_lock(&sh->lock);
-		struct known *k = TAILQ_FIRST(&sh->idle);
-		if (k)
-			forget_locked(s, c, sh, k);
+		uint32_t idle = sh->idle.first;
+		if (idle != NONE)
+			forget(s, c, sh, idle);
 		pthread_mutex_unlock(&sh->lock);
-		if (k)
+		if (idle != NONE)
 			return true;
 	}
 	atomic_fetch_sub(&s->n, 1);
@@ -152,15 +271,27 @@ int sessions_remember(struct sessions *s, struct counters *c, const struct sessi
 
 	if (!take_place(s, c, id))
 		return -ENOBUFS;
-	struct known *k = xcalloc(1, sizeof(*k));
-	k->id = *id;
-	k->holds = 1;
 	pthread_mutex_lock(&sh->lock);
-	assert(!find_locked(sh, id)); /* 128 random bits */
-	HASH_ADD(hh, sh->all, id, sizeof(k->id), k);
+	at(sh, insert(sh, id))->holds = 1;
 	pthread_mutex_unlock(&sh->lock);
 	count_inc(c, COUNTER_SESSIONS_KNOWN);
 	return 0;
+}
+
+uint64_t sessions_note(struct sessions *s, struct counters *c, const struct session_id *id)
+{
+	struct shard *sh = shard_of(s, id);
+
+	if (!take_place(s, c, id))
+		return 0;
+	uint64_t due = clock_mono_ms() + s->grace_ms;
+	pthread_mutex_lock(&sh->lock);
+	uint32_t i = insert(sh, id);
+	at(sh, i)->due_ms = due;
+	list_add(sh, i);
+	pthread_mutex_unlock(&sh->lock);
+	count_inc(c, COUNTER_SESSIONS_KNOWN);
+	return due;
 }
 
 uint64_t sessions_release(struct sessions *s, const struct session_id *id, bool is_present)
@@ -169,25 +300,25 @@ uint64_t sessions_release(struct sessions *s, const struct session_id *id, bool 
 	uint64_t due = 0;
 
 	pthread_mutex_lock(&sh->lock);
-	struct known *k = find_locked(sh, id);
+	uint32_t i = find(sh, id);
+	struct known *k = at(sh, i);
 	assert(k && k->holds > 0);
 	k->was_present |= is_present;
 	if (--k->holds == 0) {
 		due = k->due_ms = clock_mono_ms() + s->grace_ms;
-		TAILQ_INSERT_TAIL(list_of(sh, k), k, link);
+		list_add(sh, i);
 	}
 	pthread_mutex_unlock(&sh->lock);
 	return due;
 }
 
 static size_t sweep_list(struct sessions *s, struct counters *c, struct shard *sh,
-			 struct known_list *list, uint64_t now_ms, size_t max)
+			 const struct known_list *list, uint64_t now_ms, size_t max)
 {
-	struct known *k;
 	size_t n = 0;
 
-	while (n < max && (k = TAILQ_FIRST(list)) != NULL && k->due_ms <= now_ms) {
-		forget_locked(s, c, sh, k);
+	while (n < max && list->first != NONE && at(sh, list->first)->due_ms <= now_ms) {
+		forget(s, c, sh, list->first);
 		n++;
 	}
 	return n;
@@ -221,8 +352,8 @@ uint64_t sessions_next_due(struct sessions *s)
 		struct shard *sh = &s->shards[i];
 
 		pthread_mutex_lock(&sh->lock);
-		due = earlier(due, TAILQ_FIRST(&sh->present));
-		due = earlier(due, TAILQ_FIRST(&sh->idle));
+		due = earlier(due, at(sh, sh->present.first));
+		due = earlier(due, at(sh, sh->idle.first));
 		pthread_mutex_unlock(&sh->lock);
 	}
 	return due;

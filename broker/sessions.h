@@ -27,6 +27,9 @@ bool sessions_recall(struct sessions *s, const struct session_id *id);
  * none of them can be forgotten. */
 MUST_CHECK int sessions_remember(struct sessions *s, struct counters *c,
 				 const struct session_id *id);
+/* Remember an id that was just made and that nobody holds. Return as sessions_release() does; when
+ * there are too many, it is not remembered. */
+uint64_t sessions_note(struct sessions *s, struct counters *c, const struct session_id *id);
 /* Let go. is_present: it was in some channel: it is not forgotten before its time, for want of
  * room. Return when it may have to be forgotten (clock_mono_ms), 0: not because of this. */
 uint64_t sessions_release(struct sessions *s, const struct session_id *id, bool is_present);

@@ -170,8 +170,11 @@ static bool finish_first(struct http *h, struct http_exchange *x)
 	bool closes = !x->keep_alive; /* as its head says */
 	enum close_reason reason = (enum close_reason)x->close_reason;
 
+	/* Its handler may still look at the request, unless that is gone. */
+	struct loop *later = x->message ? h->conn->env->loop : NULL;
+
 	queue_remove(h, x);
-	http_exchange_discard(x, h->conn->env->loop);
+	http_exchange_discard(x, later);
 	if (closes)
 		conn_finish(h->conn, reason);
 	return !closes;

@@ -7,7 +7,12 @@
  *
  * The answer is always sent from an end-of-turn task or a timer, never from inside a subscriber
  * callback. Items are the frames of FORMAT_JSON, shared by all polls; only commas, head and tail
- * are a poll's own.
+ * are a poll's own. A short reply is copied together nevertheless: one piece is sent sooner than
+ * several.
+ *
+ * Many polls wait for a long time: one that waits is this struct, and an exchange without its
+ * request; the clock is the connection's. What the answer will be made of is a block of its own
+ * from the first piece on.
  */
 #include "transports/poll.h"
 
@@ -24,22 +29,39 @@
 #define TYPE        "application/json"
 #define HEADERS_MAX 128
 
-struct poll {
-	struct session session;
-	struct http_exchange *exchange;
+#define JOINED_MAX 4096 /* a reply up to here is one copied piece, beyond it refers to its items \
+			 */
+#define FEW 4
+
+/* What the answer is made of. Who waits has none of it. */
+struct catch
+{
+	struct poll *poll;
 	struct loop_task answer;
 	struct buf gaps;   /* JSON, separated by commas */
 	struct buf events; /* the same: join, leave, presence */
 	struct frame **items;
 	size_t item_n, item_room, item_bytes;
-	uint64_t match_seq; /* If-None-Match, when has_match */
-	enum fault_id fault;
-	bool match_is_weak;
-	bool waits;      /* was asked to wait */
-	bool is_waiting; /* does */
-	bool has_match, is_caught_up, is_full, is_bursting;
-	bool is_due;       /* its time is over: answer as soon as there is a cursor to tell */
-	bool is_shareable; /* depends on the URL alone, of public channels */
+	struct frame *few[FEW]; /* what items is, as long as there is room in it */
+};
+
+struct poll {
+	struct session session;
+	struct http_exchange *exchange;
+	struct catch *catch;
+	uint8_t fault; /* enum fault_id */
+	bool waits;    /* was asked to wait … */
+	bool is_waiting : 1, is_bursting : 1;
+	bool is_caught_up : 1, is_full : 1;
+	bool is_due : 1;       /* its time is over: answer as soon as there is a cursor to tell */
+	bool is_shareable : 1; /* depends on the URL alone, of public channels */
+	bool has_match : 1, match_is_weak : 1;
+};
+
+/* Short polls only have an If-None-Match that counts. */
+struct short_poll {
+	struct poll poll;
+	uint64_t match_seq; /* when has_match */
 };
 
 static struct poll *poll_of(struct subscriber *sub)
@@ -47,9 +69,41 @@ static struct poll *poll_of(struct subscriber *sub)
 	return container_of(session_of(sub), struct poll, session);
 }
 
+static void on_answer(struct loop_task *t);
+
+static struct catch *catch_of(struct poll *p)
+{
+	if (!p->catch) {
+		p->catch = xcalloc(1, sizeof(*p->catch));
+		p->catch->poll = p;
+		p->catch->items = p->catch->few;
+		p->catch->item_room = FEW;
+		loop_task_init(&p->catch->answer, on_answer);
+	}
+	return p->catch;
+}
+
+static void catch_free(struct catch *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->item_n; i++)
+		frame_unref(c->items[i]);
+	if (c->items != c->few)
+		free(c->items);
+	buf_fini(&c->gaps);
+	buf_fini(&c->events);
+	free(c);
+}
+
+static bool has_something(const struct poll *p)
+{
+	return p->catch && (p->catch->item_n || p->catch->gaps.n || p->catch->events.n);
+}
+
 static void answer_soon(struct poll *p)
 {
-	loop_at_end(p->session.gateway->loop, &p->answer);
+	loop_at_end(p->session.gateway->loop, &catch_of(p)->answer);
 }
 
 /* Before the log has said where the channels begin there is no cursor, and gaps are still to be
@@ -86,39 +140,52 @@ static void answer_after_burst(struct poll *p)
 
 static void add_event(struct poll *p, struct slice json)
 {
-	if (p->events.n)
-		buf_add_char(&p->events, ',');
-	buf_add_slice(&p->events, json);
+	struct buf *events = &catch_of(p)->events;
+
+	if (events->n)
+		buf_add_char(events, ',');
+	buf_add_slice(events, json);
 }
 
 /* Not kept anywhere: what finds no room is missed. */
 static int take_event(struct poll *p, struct slice json)
 {
-	if (p->is_full || p->events.n >= p->session.gateway->config->poll_bytes)
+	if (p->is_full || catch_of(p)->events.n >= p->session.gateway->config->poll_bytes)
 		return -ENOBUFS;
 	add_event(p, json);
 	answer_after_burst(p);
 	return 0;
 }
 
+static void add_item(struct catch *c, struct frame *f)
+{
+	if (c->item_n == c->item_room) {
+		bool was_few = c->items == c->few;
+
+		c->item_room *= 2;
+		c->items =
+			xrealloc(was_few ? NULL : c->items, c->item_room * sizeof(struct frame *));
+		if (was_few)
+			memcpy(c->items, c->few, sizeof(c->few));
+	}
+	c->items[c->item_n++] = frame_ref(f);
+	c->item_bytes += f->n;
+}
+
 static int poll_send(struct subscriber *sub, struct frame *f)
 {
 	struct poll *p = poll_of(sub);
+	struct catch *c = catch_of(p);
 	const struct gateway_config *cfg = p->session.gateway->config;
 
 	if (!f->is_message)
 		return take_event(p, slice_make(f->bytes, f->n));
-	if (p->is_full || p->item_n >= cfg->poll_messages || p->item_bytes >= cfg->poll_bytes) {
+	if (p->is_full || c->item_n >= cfg->poll_messages || c->item_bytes >= cfg->poll_bytes) {
 		p->is_full = true;
 		answer_soon(p);
 		return -ENOBUFS;
 	}
-	if (p->item_n == p->item_room) {
-		p->item_room = p->item_room ? p->item_room * 2 : 4;
-		p->items = xrealloc(p->items, p->item_room * sizeof(struct frame *));
-	}
-	p->items[p->item_n++] = frame_ref(f);
-	p->item_bytes += f->n;
+	add_item(c, f);
 	p->session.sent++;
 	if (p->is_caught_up)
 		answer_after_burst(p);
@@ -133,11 +200,11 @@ static uint64_t poll_rewind(struct subscriber *sub)
 
 static void poll_gap(struct subscriber *sub, const struct gap *g)
 {
-	struct poll *p = poll_of(sub);
+	struct buf *gaps = &catch_of(poll_of(sub))->gaps;
 
-	if (p->gaps.n)
-		buf_add_char(&p->gaps, ',');
-	json_add_gap(&p->gaps, g, &sub->hub->epoch);
+	if (gaps->n)
+		buf_add_char(gaps, ',');
+	json_add_gap(gaps, g, &sub->hub->epoch);
 }
 
 static void send_members(struct session *session, struct slice json)
@@ -151,7 +218,7 @@ static void poll_live(struct subscriber *sub)
 
 	p->is_caught_up = true;
 	session_tell_members(&p->session, send_members);
-	if (!p->waits || p->is_due || p->item_n || p->gaps.n || p->events.n)
+	if (!p->waits || p->is_due || has_something(p))
 		answer_soon(p);
 }
 
@@ -159,7 +226,7 @@ static void poll_failed(struct subscriber *sub, enum fault_id why)
 {
 	struct poll *p = poll_of(sub);
 
-	p->fault = why;
+	p->fault = (uint8_t)why;
 	answer_soon(p);
 }
 
@@ -194,32 +261,20 @@ static void poll_joined(struct subscriber *sub, void *arg, const struct fault *f
 	UNUSED(from);
 	if (!fault)
 		return;
-	p->fault = fault->id;
+	p->fault = (uint8_t)fault->id;
 	answer_soon(p);
 }
 
 /* --- end ------------------------------------------------------------------------------------- */
 
-static void poll_free(void *arg)
-{
-	struct poll *p = arg;
-
-	for (size_t i = 0; i < p->item_n; i++)
-		frame_unref(p->items[i]);
-	free(p->items);
-	buf_fini(&p->gaps);
-	buf_fini(&p->events);
-	free(p);
-}
-
+/* Nobody has a pointer to it afterwards: not the lists, nor the hub, nor the exchange. */
 static void close_poll(struct poll *p, enum close_reason reason)
 {
-	struct loop *l = p->session.gateway->loop;
-
-	loop_at_end_cancel(l, &p->answer);
+	if (p->catch)
+		loop_at_end_cancel(p->session.gateway->loop, &p->catch->answer);
 	session_end(&p->session, reason);
-	p->exchange = NULL;
-	loop_free_later(l, p, poll_free);
+	catch_free(p->catch);
+	free(p);
 }
 
 static void on_abort(struct http_exchange *x)
@@ -229,14 +284,21 @@ static void on_abort(struct http_exchange *x)
 
 /* --- answering ------------------------------------------------------------------------------- */
 
+static uint64_t match_of(const struct poll *p)
+{
+	return container_of(p, const struct short_poll, poll)->match_seq;
+}
+
 static bool is_not_modified(const struct poll *p, uint64_t cursor)
 {
-	if (p->waits || !p->has_match || p->gaps.n || p->events.n)
+	const struct catch *c = p->catch;
+
+	if (p->waits || !p->has_match || c->gaps.n || c->events.n)
 		return false;
-	for (size_t i = 0; i < p->item_n; i++)
-		if (p->items[i]->seq > p->match_seq)
+	for (size_t i = 0; i < c->item_n; i++)
+		if (c->items[i]->seq > match_of(p))
 			return false;
-	return !p->is_full || cursor == p->match_seq;
+	return !p->is_full || cursor == match_of(p);
 }
 
 static const char *cache_control(const struct poll *p)
@@ -246,35 +308,61 @@ static const char *cache_control(const struct poll *p)
 	return p->is_shareable ? "public, max-age=1" : "private, no-cache";
 }
 
+/* `{"cursor":…,"messages":[` */
+static void add_start(struct buf *b, const struct poll *p, uint64_t cursor)
+{
+	buf_add_str(b, "{\"cursor\":");
+	json_add_id(b, &p->session.gateway->hub->epoch, cursor);
+	buf_add_str(b, ",\"messages\":[");
+}
+
 /* `],"gaps":…,"events":…` */
-static void add_own(struct buf *b, const struct poll *p)
+static void add_own(struct buf *b, const struct catch *c)
 {
 	buf_add_char(b, ']');
-	if (p->gaps.n) {
+	if (c->gaps.n) {
 		buf_add_str(b, ",\"gaps\":[");
-		buf_add_slice(b, buf_slice(&p->gaps));
+		buf_add_slice(b, buf_slice(&c->gaps));
 		buf_add_char(b, ']');
 	}
-	if (p->events.n) {
+	if (c->events.n) {
 		buf_add_str(b, ",\"events\":[");
-		buf_add_slice(b, buf_slice(&p->events));
+		buf_add_slice(b, buf_slice(&c->events));
 		buf_add_char(b, ']');
 	}
 }
 
-/* `,"session":…,"more":…}` */
-static void add_tail(struct buf *b, const struct poll *p)
+/* `,"session":…,"more":…}`; session NULL: it is not told. */
+static void add_tail(struct buf *b, const struct poll *p, const struct session_id *session)
 {
 	char name[SESSION_ID_TEXT + 1];
 
-	if (!p->is_shareable) {
-		session_id_format(name, &p->session.visit.id);
-		buf_addf(b, ",\"session\":\"%s\"", name);
+	if (session) {
+		session_id_format(name, session);
+		buf_add_str(b, ",\"session\":\"");
+		buf_add(b, name, SESSION_ID_TEXT);
+		buf_add_char(b, '"');
 	}
-	buf_addf(b, ",\"more\":%s}", p->is_full ? "true" : "false");
+	buf_add_str(b, p->is_full ? ",\"more\":true}" : ",\"more\":false}");
 }
 
-/* `{"cursor":…,"messages":[` items `],…}` as a list of frames: shared items, own punctuation. */
+/* The whole of a reply that is short; a longer one fails (b has a cap). */
+static void add_reply(struct buf *b, const struct poll *p, uint64_t cursor,
+		      const struct session_id *session)
+{
+	const struct catch *c = p->catch;
+
+	add_start(b, p, cursor);
+	for (size_t i = 0; i < c->item_n; i++) {
+		if (i)
+			buf_add_char(b, ',');
+		buf_add(b, c->items[i]->bytes, c->items[i]->n);
+	}
+	add_own(b, c);
+	add_tail(b, p, session);
+}
+
+/* The same as a list of frames: shared items, own punctuation. */
 struct reply {
 	struct frame **parts;
 	size_t n, bytes;
@@ -287,29 +375,28 @@ static void reply_add(struct reply *r, struct frame *f)
 	r->bytes += f->n;
 }
 
-static void reply_make(struct reply *r, const struct poll *p, uint64_t cursor)
+static void reply_make(struct reply *r, const struct poll *p, uint64_t cursor,
+		       const struct session_id *session)
 {
+	const struct catch *c = p->catch;
 	struct frame *comma = frame_copy(SLICE(","));
 	struct buf b = {0};
 
-	*r = (struct reply){xcalloc(p->item_n * 2 + 3, sizeof(struct frame *)), 0, 0};
-	buf_reserve(&b, 128);
-	buf_add_str(&b, "{\"cursor\":");
-	json_add_id(&b, &p->session.gateway->hub->epoch, cursor);
-	buf_add_str(&b, ",\"messages\":[");
+	*r = (struct reply){xcalloc(c->item_n * 2 + 3, sizeof(struct frame *)), 0, 0};
+	add_start(&b, p, cursor);
 	reply_add(r, frame_copy(buf_slice(&b)));
-	for (size_t i = 0; i < p->item_n; i++) {
+	for (size_t i = 0; i < c->item_n; i++) {
 		if (i)
 			reply_add(r, frame_ref(comma));
-		reply_add(r, frame_ref(p->items[i]));
+		reply_add(r, frame_ref(c->items[i]));
 	}
 	buf_clear(&b);
-	add_own(&b, p);
+	add_own(&b, c);
 	reply_add(r, frame_copy(buf_slice(&b)));
 	buf_clear(&b);
-	add_tail(&b, p);
+	add_tail(&b, p, session);
 	struct frame *tail = frame_copy(buf_slice(&b));
-	tail->is_secret = !p->is_shareable; /* whoever publishes may guess at the session */
+	tail->is_secret = session != NULL; /* whoever publishes may guess at it */
 	reply_add(r, tail);
 	frame_unref(comma);
 	buf_fini(&b);
@@ -326,28 +413,52 @@ static void reply_fini(struct reply *r)
 static void make_headers(char *out, size_t room, const struct poll *p, uint64_t cursor,
 			 bool is_weak)
 {
-	char id[ID_TEXT_MAX];
+	struct buf b = {.p = out, .room = room, .cap = room};
 
-	id_format(id, &p->session.gateway->hub->epoch, cursor);
-	snprintf(out, room, "ETag: %s\"%s\"\r\nCache-Control: %s\r\n", is_weak ? "W/" : "", id,
-		 cache_control(p));
+	buf_add_str(&b, is_weak ? "ETag: W/" : "ETag: ");
+	json_add_id(&b, &p->session.gateway->hub->epoch, cursor);
+	buf_add_str(&b, "\r\nCache-Control: ");
+	buf_add_str(&b, cache_control(p));
+	buf_add(&b, "\r\n", 3);
+	assert(!b.failed);
 }
 
-static void respond(struct poll *p, uint64_t cursor)
+static void respond_long(struct poll *p, uint64_t cursor, const struct session_id *session)
 {
 	struct http_exchange *x = p->exchange;
 	char headers[HEADERS_MAX];
 	struct reply r;
 
-	if (is_not_modified(p, cursor)) {
-		make_headers(headers, sizeof(headers), p, p->match_seq, p->match_is_weak);
-		http_respond(x, 304, NULL, headers, slice_str(""));
-		return;
-	}
-	reply_make(&r, p, cursor);
+	reply_make(&r, p, cursor, session);
 	make_headers(headers, sizeof(headers), p, cursor, http_wants_gzip(x, 200, TYPE, r.bytes));
 	http_respond_frames(x, 200, TYPE, headers, r.parts, r.n);
 	reply_fini(&r);
+}
+
+static void respond(struct poll *p, uint64_t cursor)
+{
+	static _Thread_local char room[JOINED_MAX];
+	struct buf b = {.p = room, .room = sizeof(room), .cap = sizeof(room)};
+	struct http_exchange *x = p->exchange;
+	struct session_id id, *session = NULL;
+	char headers[HEADERS_MAX];
+
+	if (is_not_modified(p, cursor)) {
+		make_headers(headers, sizeof(headers), p, match_of(p), p->match_is_weak);
+		http_respond(x, 304, NULL, headers, slice_str(""));
+		return;
+	}
+	if (!p->is_shareable) {
+		visit_tell(&p->session.visit, p->session.gateway->hub, &id);
+		session = &id;
+	}
+	add_reply(&b, p, cursor, session);
+	if (b.failed || http_wants_gzip(x, 200, TYPE, b.n)) {
+		respond_long(p, cursor, session);
+		return;
+	}
+	make_headers(headers, sizeof(headers), p, cursor, false);
+	http_respond(x, 200, TYPE, headers, buf_slice(&b));
 }
 
 static void answer(struct poll *p, enum close_reason reason)
@@ -357,10 +468,11 @@ static void answer(struct poll *p, enum close_reason reason)
 
 	http_exchange_set(p->exchange, NULL, NULL);
 	if (p->fault) {
-		http_respond_fault(p->exchange, p->fault, "Retry-After: 1\r\n",
+		http_respond_fault(p->exchange, (enum fault_id)p->fault, "Retry-After: 1\r\n",
 				   "the message store can not be read now; try again");
 		reason = CLOSE_INTERNAL;
 	} else {
+		(void)catch_of(p); /* perhaps an empty one */
 		respond(p, cursor);
 	}
 	close_poll(p, reason);
@@ -368,7 +480,7 @@ static void answer(struct poll *p, enum close_reason reason)
 
 static void on_answer(struct loop_task *t)
 {
-	answer(container_of(t, struct poll, answer), CLOSE_NORMAL);
+	answer(container_of(t, struct catch, answer)->poll, CLOSE_NORMAL);
 }
 
 /* A drained or kicked poll is simply answered: its cursor is good anywhere. */
@@ -414,8 +526,9 @@ static bool is_shareable(const struct gateway *g, const struct http_request *r,
 }
 
 /* The entity tag that the client has, as a position; only a valid one can match. */
-static void take_match(struct poll *p, const struct http_request *r)
+static void take_match(struct short_poll *sp, const struct gateway *g, const struct http_request *r)
 {
+	struct poll *p = &sp->poll;
 	struct slice v = http_header_get(r, "If-None-Match");
 
 	p->match_is_weak = slice_starts(v, "W/");
@@ -423,33 +536,37 @@ static void take_match(struct poll *p, const struct http_request *r)
 		v = slice_skip(v, 2);
 	if (v.n < 2 || v.p[0] != '"' || v.p[v.n - 1] != '"')
 		return;
-	p->has_match = id_parse(slice_make(v.p + 1, v.n - 2), &p->session.gateway->hub->epoch,
-				&p->match_seq) == ID_VALID;
+	p->has_match =
+		id_parse(slice_make(v.p + 1, v.n - 2), &g->hub->epoch, &sp->match_seq) == ID_VALID;
 }
 
 /* Takes the visit. */
-static struct poll *poll_new(struct gateway *g, struct http_exchange *x,
-			     const struct subscribe_params *params, struct visit *v, bool waits)
+static struct poll *poll_new(struct gateway *g, struct http_exchange *x, struct visit *v,
+			     bool waits, bool is_shareable)
 {
-	const struct http_request *r = http_exchange_request(x);
-	struct poll *p = xcalloc(1, sizeof(*p));
+	struct short_poll *sp = NULL;
+	struct poll *p;
 
+	if (waits) {
+		p = xcalloc(1, sizeof(*p));
+	} else {
+		sp = xcalloc(1, sizeof(*sp));
+		p = &sp->poll;
+		take_match(sp, g, http_exchange_request(x));
+	}
 	p->exchange = x;
 	p->waits = waits;
-	loop_task_init(&p->answer, on_answer);
+	p->is_shareable = is_shareable;
 	session_start(&p->session, g, http_exchange_conn(x), v, &poll_session,
 		      waits ? &long_subscriber : &short_subscriber);
-	take_match(p, r);
-	p->is_shareable = is_shareable(g, r, params);
 	http_exchange_set(x, p, on_abort);
 	return p;
 }
 
-/* A reply that caches may share names no session; then there is nothing to be known by. */
-static int visit(struct gateway *g, const struct http_request *r,
-		 const struct subscribe_params *params, struct visit *v, struct fault *fault)
+static int visit(struct gateway *g, const struct subscribe_params *params, struct visit *v,
+		 struct fault *fault)
 {
-	visit_open(v, g->hub, params->session, !is_shareable(g, r, params));
+	visit_open(v, g->hub, params->session, true);
 	visit_introduce(v, params->info, params->wants_members);
 	int rc = visit_attend(v, g->hub, params->channels, params->channel_n, fault);
 	if (rc)
@@ -489,7 +606,7 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 
 	int rc = parse(g, r, &params, &wait_ms, &fault);
 	if (rc == 0) {
-		rc = visit(g, r, &params, &v, &fault);
+		rc = visit(g, &params, &v, &fault);
 		if (rc)
 			subscribe_params_fini(&params);
 	}
@@ -497,9 +614,9 @@ void poll_open(struct gateway *g, struct http_exchange *x, bool waits)
 		http_respond_fault(x, fault.id, "", "%s", fault.message);
 		return;
 	}
-	struct poll *p = poll_new(g, x, &params, &v, waits);
+	struct poll *p = poll_new(g, x, &v, waits, is_shareable(g, r, &params));
 	if (session_subscribe(&p->session, &params, r->is_admin, NULL, poll_joined, &fault) != 0) {
-		p->fault = fault.id;
+		p->fault = (uint8_t)fault.id;
 		answer_soon(p);
 	}
 	subscribe_params_fini(&params);

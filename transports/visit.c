@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * visit: DESIGN: an id is drawn for everybody, but costs the node memory only where it is of use:
- * for sessions that are in a channel with presence, and for polls, which have no connection to be
- * known by. So the table of sessions is entered (is_held) when the first of these becomes true, and
- * left when the connection ends.
+ * visit: DESIGN: an id costs the node memory only where it is of use: for sessions that are in a
+ * channel with presence, and for polls, which have no connection to be known by. So the table of
+ * sessions is entered (is_held) when the former becomes true, and left when the connection ends. A
+ * poll that came without an id it is known by gets one, and enters the table, when it is told; who
+ * waits until then is nobody yet.
  */
 #include "transports/visit.h"
 
@@ -13,20 +14,34 @@
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 
+static void make_id(struct visit *v)
+{
+	if (!v->is_made)
+		session_id_make(&v->id);
+	v->is_made = true;
+}
+
 void visit_open(struct visit *v, struct hub *h, struct slice session, bool is_poll)
 {
 	*v = (struct visit){.is_held = false};
 	if (h->desk && session_id_parse(session, &v->id))
 		v->is_held = sessions_recall(h->desk->sessions, &v->id);
-	if (v->is_held)
-		return;
-	session_id_make(&v->id);
-	if (h->desk && is_poll)
-		v->is_held = sessions_remember(h->desk->sessions, h->desk->counters, &v->id) == 0;
+	v->is_made = v->is_held;
+	if (!is_poll)
+		make_id(v);
+}
+
+void visit_tell(struct visit *v, struct hub *h, struct session_id *ret)
+{
+	make_id(v);
+	*ret = v->id;
+	if (h->desk && !v->is_held)
+		presence_desk_note(h->desk, &v->id);
 }
 
 static struct attendee *attendee_of(struct visit *v)
 {
+	make_id(v);
 	if (!v->attendee) {
 		v->attendee = xcalloc(1, sizeof(*v->attendee));
 		v->attendee->id = v->id;
@@ -95,6 +110,7 @@ int visit_attend(struct visit *v, struct hub *h, const struct slice *channels, s
 	}
 	if (!present)
 		return 0;
+	make_id(v);
 	if (!v->is_held && sessions_remember(h->desk->sessions, h->desk->counters, &v->id) != 0)
 		return refuse(h, fault, "sessions");
 	v->is_held = true;

@@ -16,15 +16,19 @@
 #include "broker/presence.h"
 
 struct visit {
-	struct session_id id;
+	struct session_id id;      /* when is_made */
+	bool is_made;              /* of a poll, not before it is needed */
 	bool is_held;              /* the node remembers the session, for one because of this */
 	bool is_present;           /* it was about to enter some channel's presence */
 	struct attendee *attendee; /* owned; NULL while the session needs none */
 };
 
 /* session: what the client gave, perhaps nothing; an id that the node does not know gets a new one.
- * is_poll: the session is to be known until the next poll, if there is room for it. */
+ * is_poll: not before somebody needs it, or visit_tell() is called. */
 void visit_open(struct visit *v, struct hub *h, struct slice session, bool is_poll);
+/* The reply of a poll names its session: it is to be known until the next one, if there is room for
+ * it. Once. */
+void visit_tell(struct visit *v, struct hub *h, struct session_id *ret);
 /* What the client says of itself (valid JSON, copied), and whether it wants the members of the
  * channels that are added next. */
 void visit_introduce(struct visit *v, struct slice info, bool wants_members);
