@@ -67,17 +67,24 @@ static void queue_add(struct http *h, struct http_exchange *x)
 	TAILQ_INSERT_TAIL(&h->exchanges, x, link);
 }
 
+/* The one whose body comes: only the last can be. */
+static struct http_exchange *reading(const struct http *h)
+{
+	struct http_exchange *x = TAILQ_LAST(&h->exchanges, http_exchange_list);
+
+	return x && x->state == EXCHANGE_READING ? x : NULL;
+}
+
 static void queue_remove(struct http *h, struct http_exchange *x)
 {
 	TAILQ_REMOVE(&h->exchanges, x, link);
 	if (x->is_waiting)
 		h->is_waiting = false;
 	x->is_waiting = false;
-	if (h->taking == x)
-		h->taking = NULL;
-	if (h->reading == x)
-		h->reading = NULL;
-	else
+	if (x->is_taking)
+		h->is_taking = false;
+	x->is_taking = false;
+	if (x->state != EXCHANGE_READING)
 		h->n--;
 }
 
@@ -133,7 +140,7 @@ static unsigned pipeline_max(const struct http *h)
 
 static bool may_read(const struct http *h)
 {
-	return h->conn && conn_is_open(h->conn) && !h->ended && !h->taking && !h->is_waiting &&
+	return h->conn && conn_is_open(h->conn) && !h->ended && !h->is_taking && !h->is_waiting &&
 	       h->n < pipeline_max(h) && conn_out_bytes(h->conn) <= OUT_MAX;
 }
 
@@ -141,6 +148,7 @@ static bool may_read(const struct http *h)
 static void settle(struct http *h)
 {
 	struct conn *c = h->conn;
+	struct http_exchange *x;
 
 	if (!c || !conn_is_open(c))
 		return;
@@ -156,8 +164,8 @@ static void settle(struct http *h)
 		h->is_paused = false;
 		conn_resume(c);
 	}
-	if (h->reading)
-		set_timer(h, h->reading->wants_continue ? TIMER_NONE : TIMER_BODY);
+	if ((x = reading(h)))
+		set_timer(h, x->wants_continue ? TIMER_NONE : TIMER_BODY);
 	else if (h->pieces)
 		set_timer(h, TIMER_HEAD);
 	else
@@ -219,11 +227,11 @@ static void pump(struct http *h)
 		if (x->state == EXCHANGE_ANSWERED) {
 			if (!send_first(h, x))
 				return;
-		} else if (h->taking == x && x->then) {
+		} else if (x->is_taking && x->then) {
 			void (*ready)(struct http_exchange *) = x->then;
 			x->then = NULL;
 			ready(x);
-		} else if (x == h->reading && x->wants_continue) {
+		} else if (x->state == EXCHANGE_READING && x->wants_continue) {
 			x->wants_continue = false;
 			conn_send_bytes(h->conn, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
 			break;
@@ -258,7 +266,7 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 			http_exchange_discard(x, NULL);
 		return;
 	}
-	assert(x->state == EXCHANGE_OPEN || x == h->reading);
+	assert(x->state == EXCHANGE_OPEN || x->state == EXCHANGE_READING);
 	struct counters *counters = h->conn->env->counters;
 	count_inc(counters, COUNTER_REQUESTS);
 	if (status >= 400)
@@ -267,10 +275,8 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 		x->keep_alive = false;
 		h->ended = true;
 	}
-	if (h->reading == x) {
-		h->reading = NULL;
+	if (x->state == EXCHANGE_READING)
 		h->n++;
-	}
 	x->state = EXCHANGE_ANSWERED;
 	if (TAILQ_FIRST(&h->exchanges) != x || !conn_is_open(h->conn))
 		keep_answer(x, head, frames, n);
@@ -297,15 +303,17 @@ static enum close_reason refusal_reason(enum fault_id id)
  * connection. */
 static void refuse(struct http *h, const struct fault *f, enum close_reason reason)
 {
-	if (!h->reading) {
-		h->reading = http_exchange_new_bare(h);
-		queue_add(h, h->reading);
+	struct http_exchange *x = reading(h);
+
+	if (!x) {
+		x = http_exchange_new(h);
+		queue_add(h, x);
 	}
 	h->ended = true;
 	drop_pieces(h);
-	h->reading->keep_alive = false;
-	h->reading->close_reason = (uint8_t)reason;
-	http_respond_fault(h->reading, f->id, NULL, "%s", f->message);
+	x->keep_alive = false;
+	x->close_reason = (uint8_t)reason;
+	http_respond_fault(x, f->id, NULL, "%s", f->message);
 }
 
 static void refuse_input(struct http *h, const struct fault *f)
@@ -350,11 +358,8 @@ static void on_timer(struct loop_timer *t)
 /* --- reading --------------------------------------------------------------------------------- */
 
 /* The request is complete: it is the handler's now. */
-static void hand_over(struct http *h)
+static void hand_over(struct http *h, struct http_exchange *x)
 {
-	struct http_exchange *x = h->reading;
-
-	h->reading = NULL;
 	h->n++;
 	x->state = EXCHANGE_OPEN;
 	if (!x->keep_alive)
@@ -375,9 +380,9 @@ static size_t body_limit(const struct http *h, const struct http_exchange *x)
 static void begin_request(struct http *h, const struct http_scan *s, struct slice head,
 			  size_t body_near)
 {
+	struct http_exchange *x = http_exchange_new(h);
 	struct fault f;
-	int bad = http_parse_head(h, s, head, body_near, &f);
-	struct http_exchange *x = h->reading;
+	int bad = http_parse_head(x, s, head, body_near, &f);
 	struct http_message *m = x->message;
 
 	queue_add(h, x);
@@ -395,7 +400,7 @@ static void begin_request(struct http *h, const struct http_scan *s, struct slic
 				m->body_max);
 		refuse_input(h, &f);
 	} else if (m->length == 0 && !x->is_chunked) {
-		hand_over(h);
+		hand_over(h, x);
 	} else if (body_near > 0) {
 		x->wants_continue = false; /* the client did not wait */
 	} else {
@@ -466,9 +471,8 @@ static size_t take_head(struct http *h, struct slice bytes)
 }
 
 /* One run of body bytes, or chunk framing. */
-static size_t take_body(struct http *h, struct slice bytes)
+static size_t take_body(struct http *h, struct http_exchange *x, struct slice bytes)
 {
-	struct http_exchange *x = h->reading;
 	struct http_message *m = x->message;
 	struct slice data = bytes;
 	size_t used;
@@ -493,7 +497,7 @@ static size_t take_body(struct http *h, struct slice bytes)
 		refuse_scanned(h, FAULT_TOO_LARGE,
 			       "the request body is larger than this server takes; send less");
 	else if (is_last)
-		hand_over(h);
+		hand_over(h, x);
 	return used;
 }
 
@@ -504,13 +508,14 @@ static size_t on_input(struct conn *c, struct slice bytes)
 
 	while (at < bytes.n && may_read(h)) {
 		struct slice rest = slice_skip(bytes, at);
-		at += h->reading ? take_body(h, rest) : take_head(h, rest);
+		struct http_exchange *x = reading(h);
+		at += x ? take_body(h, x, rest) : take_head(h, rest);
 	}
 	if (!h->conn)
 		return at;
 	settle(h);
 	/* Nobody will ever read what follows the last request, unless it is not HTTP. */
-	return h->ended && !h->taking ? bytes.n : at;
+	return h->ended && !h->is_taking ? bytes.n : at;
 }
 
 static void on_eof(struct conn *c)
@@ -523,8 +528,8 @@ static void on_eof(struct conn *c)
 		conn_close(c, CLOSE_CLIENT_GONE); /* which aborts the exchanges */
 		return;
 	}
-	if (h->reading) { /* it will never be complete */
-		struct http_exchange *x = h->reading;
+	struct http_exchange *x = reading(h);
+	if (x) { /* it will never be complete */
 		queue_remove(h, x);
 		http_exchange_discard(x, c->env->loop);
 	}
@@ -599,7 +604,7 @@ void http_exchange_wait(struct http_exchange *x, uint64_t ms, void (*then)(struc
 	if (!h || !h->conn)
 		return;
 	/* Nothing is read meanwhile: it is the last, and the timer is its own. */
-	assert(TAILQ_LAST(&h->exchanges, http_exchange_list) == x && !h->taking);
+	assert(TAILQ_LAST(&h->exchanges, http_exchange_list) == x && !h->is_taking);
 	http_exchange_forget(x);
 	x->is_waiting = h->is_waiting = true;
 	x->then = then;
@@ -614,7 +619,7 @@ void http_take_over(struct http_exchange *x, void (*ready)(struct http_exchange 
 	if (!x->http)
 		return;
 	x->then = ready;
-	x->http->taking = x;
+	x->is_taking = x->http->is_taking = true;
 	settle(x->http);
 	pump(x->http);
 }

@@ -208,7 +208,7 @@ static int check_method(struct http_request *r, struct fault *ret)
 
 /* --- exchanges ------------------------------------------------------------------------------- */
 
-struct http_exchange *http_exchange_new_bare(struct http *h)
+struct http_exchange *http_exchange_new(struct http *h)
 {
 	struct http_exchange *x = xcalloc(1, sizeof(*x));
 
@@ -328,18 +328,16 @@ static void note_connection(struct http_exchange *x)
 	r->wants_upgrade = r->minor > 0 && http_header_has_token(r, "connection", "upgrade");
 }
 
-int http_parse_head(struct http *h, const struct http_scan *s, struct slice head, size_t body_near,
-		    struct fault *ret)
+int http_parse_head(struct http_exchange *x, const struct http_scan *s, struct slice head,
+		    size_t body_near, struct fault *ret)
 {
-	struct http_exchange *x = http_exchange_new_bare(h);
 	struct http_message *m = message_new(s, head.n, head.p[0] != 'G', body_near);
 	struct http_request *r = &m->req;
 
-	h->reading = x;
 	x->message = m;
 	memcpy(m->head, head.p, head.n);
 	head = slice_make(m->head, head.n);
-	r->is_admin = h->conn->is_admin;
+	r->is_admin = x->http->conn->is_admin;
 	x->minor = r->minor = s->minor;
 	cut_head(m, head);
 	int bad = check_method(r, ret);

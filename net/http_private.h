@@ -108,15 +108,16 @@ struct http_answer {
 struct http_exchange {
 	unsigned magic;
 	uint8_t state;
-	uint8_t close_reason; /* when the answer ends the connection */
-	uint8_t method;       /* enum http_method */
-	uint8_t minor;        /* HTTP/1.minor */
-	bool keep_alive;      /* as the request asked */
-	bool is_waiting;      /* http_exchange_wait */
-	bool wants_continue;  /* 100 is still to be sent */
-	bool is_chunked;
-	bool wants_gzip, forbids_plain; /* once the message is gone: see http_codings_wanted */
-	struct http *http;              /* NULL: the connection is gone */
+	uint8_t close_reason;    /* when the answer ends the connection */
+	uint8_t method;          /* enum http_method */
+	uint8_t minor;           /* HTTP/1.minor */
+	bool keep_alive : 1;     /* as the request asked */
+	bool is_waiting : 1;     /* http_exchange_wait */
+	bool is_taking : 1;      /* http_take_over */
+	bool wants_continue : 1; /* 100 is still to be sent */
+	bool is_chunked : 1;
+	bool wants_gzip : 1, forbids_plain : 1; /* when message is gone: see http_codings_wanted */
+	struct http *http;                      /* NULL: the connection is gone */
 	TAILQ_ENTRY(http_exchange) link;
 	struct http_message *message; /* NULL: there was none, or it is not needed any more */
 	char *origin;                 /* of it, once it is gone, where the answer repeats it */
@@ -126,6 +127,7 @@ struct http_exchange {
 	void (*then)(struct http_exchange *x); /* of http_take_over or http_exchange_wait */
 };
 TAILQ_HEAD(http_exchange_list, http_exchange);
+static_assert(sizeof(struct http_exchange) <= 88, "those that wait are many");
 
 enum http_timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WAIT };
 
@@ -141,28 +143,29 @@ struct http {
 	struct conn *conn; /* NULL: gone or handed over */
 	const struct http_config *cfg;
 	struct http_exchange_list exchanges; /* in the order of the requests */
-	struct http_exchange *reading;       /* the last one, while its body comes */
-	struct http_exchange *taking;        /* http_take_over was called */
 	struct http_pieces *pieces;          /* of the next one; NULL: nothing of it is there */
 	struct loop_timer timer;
-	bool is_waiting; /* one of them, the last, does: http_exchange_wait */
-	bool ended;      /* no more requests will be read */
-	bool eof;
-	bool is_paused;
-	bool blank_cr;   /* CR of an empty line before a request */
-	uint8_t blank_n; /* bytes of such lines */
 	uint8_t timer_mode;
-	bool body_touched; /* body bytes came: the timer starts anew */
+	uint8_t blank_n;     /* bytes of empty lines before a request */
+	bool blank_cr : 1;   /* … and CR of one */
+	bool is_waiting : 1; /* one of them, the last, does: http_exchange_wait */
+	bool is_taking : 1;  /* for one of them http_take_over was called */
+	bool ended : 1;      /* no more requests will be read */
+	bool eof : 1;
+	bool is_paused : 1;
+	bool body_touched : 1; /* body bytes came: the timer starts anew */
 };
+
+static_assert(sizeof(struct http) <= 88, "idle connections are many");
 
 /* --- http_parse.c ---------------------------------------------------------------------------- */
 
-/* An exchange without a request, for refusals of heads that are none. */
-struct http_exchange *http_exchange_new_bare(struct http *h);
-/* Make h->reading of the head that s has found good; body_near: bytes of input behind it. Return 0,
- * or -EINVAL with *ret filled; the exchange is made in either case. */
-int http_parse_head(struct http *h, const struct http_scan *s, struct slice head, size_t body_near,
-		    struct fault *ret);
+/* An exchange without a request: as it is, for refusals of heads that are none. */
+struct http_exchange *http_exchange_new(struct http *h);
+/* Its request, from the head that s has found good; body_near: bytes of input behind it. Return 0,
+ * or -EINVAL with *ret filled; x->message is made in either case. */
+int http_parse_head(struct http_exchange *x, const struct http_scan *s, struct slice head,
+		    size_t body_near, struct fault *ret);
 /* Bytes of its body, without framing. Return 0, or -ENOBUFS past body_max. */
 int http_body_add(struct http_message *m, struct slice bytes);
 /* Let go of the request: the answer will be made of what the exchange keeps of it. */

@@ -29,8 +29,9 @@
 #define TYPE        "application/json"
 #define HEADERS_MAX 128
 
-#define JOINED_MAX 4096 /* a reply up to here is one copied piece, beyond it refers to its items \
-			 */
+#define JOINED_MAX                                                                    \
+	4096 /* a reply up to here is one copied piece, beyond it refers to its items \
+	      */
 #define FEW 4
 
 /* What the answer is made of. Who waits has none of it. */
