@@ -253,6 +253,15 @@ bool http_closes_after(const struct http_exchange *x)
 	return (h->eof || h->cfg->is_draining) && !TAILQ_NEXT(x, link);
 }
 
+static void end_open(struct http_exchange *x)
+{
+	if (x->is_waiting)
+		x->http->is_waiting = false;
+	x->is_waiting = false;
+	x->state = EXCHANGE_ANSWERED;
+	x->answer = NULL;
+}
+
 void http_deliver(struct http_exchange *x, int status, struct frame *head,
 		  struct frame *const *frames, size_t n)
 {
@@ -261,7 +270,7 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 	if (!h || !h->conn) {
 		frame_unref(head);
 		if (h)
-			x->state = EXCHANGE_ANSWERED; /* let_go() is on its way to it */
+			end_open(x); /* let_go() is on its way to it */
 		else if (x->state == EXCHANGE_OPEN)
 			http_exchange_discard(x, NULL);
 		return;
@@ -277,7 +286,7 @@ void http_deliver(struct http_exchange *x, int status, struct frame *head,
 	}
 	if (x->state == EXCHANGE_READING)
 		h->n++;
-	x->state = EXCHANGE_ANSWERED;
+	end_open(x);
 	if (TAILQ_FIRST(&h->exchanges) != x || !conn_is_open(h->conn))
 		keep_answer(x, head, frames, n);
 	else if (send_answer(h, x, head, frames, n))

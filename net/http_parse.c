@@ -230,17 +230,23 @@ static void exchange_free(void *p)
 {
 	struct http_exchange *x = p;
 	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
-	for (size_t i = 0; x->answer && i < x->answer->n; i++)
-		frame_unref(x->answer->frames[i]);
-	free(x->answer);
 	free(x->origin);
 	message_free(x->message);
 	x->magic = 0;
 	free(x);
 }
 
+static void answer_free(struct http_answer *a)
+{
+	for (size_t i = 0; a && i < a->n; i++)
+		frame_unref(a->frames[i]);
+	free(a);
+}
+
 void http_exchange_discard(struct http_exchange *x, struct loop *l)
 {
+	if (x->state == EXCHANGE_ANSWERED)
+		answer_free(x->answer);
 	x->state = EXCHANGE_DEAD;
 	x->http = NULL;
 	if (l)

@@ -107,27 +107,31 @@ struct http_answer {
 /* Many of them wait for a long time: what they do not need then is elsewhere. */
 struct http_exchange {
 	unsigned magic;
-	uint8_t state;
-	uint8_t close_reason;    /* when the answer ends the connection */
-	uint8_t method;          /* enum http_method */
-	uint8_t minor;           /* HTTP/1.minor */
-	bool keep_alive : 1;     /* as the request asked */
-	bool is_waiting : 1;     /* http_exchange_wait */
-	bool is_taking : 1;      /* http_take_over */
-	bool wants_continue : 1; /* 100 is still to be sent */
+	uint8_t state : 4;        /* enum exchange_state */
+	uint8_t method : 4;       /* enum http_method */
+	uint8_t close_reason : 7; /* when the answer ends the connection */
+	uint8_t minor : 1;        /* HTTP/1.minor */
+	bool keep_alive : 1;      /* as the request asked */
+	bool is_waiting : 1;      /* http_exchange_wait */
+	bool is_taking : 1;       /* http_take_over */
+	bool wants_continue : 1;  /* 100 is still to be sent */
 	bool is_chunked : 1;
 	bool wants_gzip : 1, forbids_plain : 1; /* when message is gone: see http_codings_wanted */
 	struct http *http;                      /* NULL: the connection is gone */
 	TAILQ_ENTRY(http_exchange) link;
 	struct http_message *message; /* NULL: there was none, or it is not needed any more */
 	char *origin;                 /* of it, once it is gone, where the answer repeats it */
-	struct http_answer *answer;
 	void *owner;
 	void (*on_abort)(struct http_exchange *x);
-	void (*then)(struct http_exchange *x); /* of http_take_over or http_exchange_wait */
+	union {
+		/* OPEN: of http_take_over or http_exchange_wait */
+		void (*then)(struct http_exchange *x);
+		/* ANSWERED: NULL when it did not have to wait for its turn */
+		struct http_answer *answer;
+	};
 };
 TAILQ_HEAD(http_exchange_list, http_exchange);
-static_assert(sizeof(struct http_exchange) <= 88, "those that wait are many");
+static_assert(sizeof(struct http_exchange) <= 72, "those that wait are many");
 
 enum http_timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WAIT };
 

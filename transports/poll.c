@@ -32,7 +32,7 @@
 #define JOINED_MAX                                                                    \
 	4096 /* a reply up to here is one copied piece, beyond it refers to its items \
 	      */
-#define FEW 4
+#define FEW 11 /* makes a catch as large as a poll: each leaves a place for the other */
 
 /* What the answer is made of. Who waits has none of it. */
 struct catch

@@ -104,6 +104,24 @@ static void test_waiting_ends_once_and_may_be_shortened(void **state)
 	assert_int_equal(r->waited, 2);
 }
 
+/* Its turn has not come when it is answered: it waits no more all the same. */
+static void test_who_is_answered_does_not_wait(void **state)
+{
+	struct rig *r = *state;
+	rig_start(r);
+	rig_ask(r, "GET /later HTTP/1.1\r\nHost: h\r\n\r\nGET /wait HTTP/1.1\r\nHost: h\r\n\r\n"
+		   "GET /third HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_int_equal(r->requests, 2);
+	rig_answer(r, 1, "second");
+	assert_int_equal(r->requests, 3);
+	wire_pass(&r->w, 2 * RIG_WAIT_MS);
+	assert_int_equal(r->waited, 0);
+	rig_answer(r, 0, "first");
+	rig_expect(r, "firstHTTP/1.1 200 OK\r\n");
+	rig_expect(r, "secondHTTP/1.1 200 OK\r\n");
+	rig_expect(r, "GET /third?");
+}
+
 /* The request is forgotten; what its answer depends on is not. */
 static void test_an_answer_after_waiting_is_like_any_other(void **state)
 {
@@ -417,6 +435,7 @@ int main(void)
 		RIG_TEST(test_idle_connection_is_closed),
 		RIG_TEST(test_no_timer_runs_while_the_handler_thinks),
 		RIG_TEST(test_waiting_ends_once_and_may_be_shortened),
+		RIG_TEST(test_who_is_answered_does_not_wait),
 		RIG_TEST(test_an_answer_after_waiting_is_like_any_other),
 		RIG_TEST(test_two_timeouts_behind_each_other),
 		RIG_TEST(test_half_close_behind_a_request),
