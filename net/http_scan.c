@@ -206,11 +206,31 @@ static enum scan_verdict scan_head_byte(struct http_scan *s, unsigned char c, si
 	return SCAN_BAD;
 }
 
+/* How many bytes at p change nothing but the count: the inside of a name or of a value. */
+static size_t plain_run(const struct http_scan *s, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	if (s->state == AT_VALUE)
+		while (i < n && is_value_char((unsigned char)p[i]))
+			i++;
+	else if (s->state == AT_NAME)
+		while (i < n && http_is_token_char((unsigned char)p[i]))
+			i++;
+	return i;
+}
+
 enum scan_verdict http_scan_head(struct http_scan *s, const char *p, size_t n, size_t head_max,
 				 size_t target_max, size_t *ret_used)
 {
 	for (size_t i = 0; i < n; i++) {
 		enum scan_verdict v = SCAN_MORE;
+		size_t left = head_max > s->bytes ? head_max - s->bytes : 0;
+		size_t run = plain_run(s, p + i, n - i < left ? n - i : left);
+		s->bytes += run;
+		i += run;
+		if (i == n)
+			break;
 		if (++s->bytes > head_max)
 			v = head_bad(s,
 				     s->state == AT_TARGET ? FAULT_URI_TOO_LONG
