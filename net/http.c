@@ -36,6 +36,16 @@
 
 #define BLANK_MAX 64 /* bytes of empty lines before a request */
 
+enum timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WAIT };
+
+/* A head that comes in pieces. */
+struct http_pieces {
+	struct http_scan scan;
+	struct buf head;
+};
+
+static_assert(sizeof(struct http) <= 88, "idle connections are many");
+
 static struct http *http_of(const struct conn *c)
 {
 	struct http *h = c->owner;
@@ -88,7 +98,7 @@ static void queue_remove(struct http *h, struct http_exchange *x)
 		h->n--;
 }
 
-static void set_timer(struct http *h, enum http_timer_mode mode)
+static void set_timer(struct http *h, enum timer_mode mode)
 {
 	struct loop *l = h->conn->env->loop;
 	uint64_t ms = 0;
@@ -341,7 +351,7 @@ static void on_timer(struct loop_timer *t)
 {
 	struct http *h = container_of(t, struct http, timer);
 	CHECK_OBJ(h, HTTP_MAGIC);
-	enum http_timer_mode mode = h->timer_mode;
+	enum timer_mode mode = h->timer_mode;
 	struct fault f;
 
 	h->timer_mode = TIMER_NONE;

@@ -133,14 +133,6 @@ struct http_exchange {
 TAILQ_HEAD(http_exchange_list, http_exchange);
 static_assert(sizeof(struct http_exchange) <= 72, "those that wait are many");
 
-enum http_timer_mode { TIMER_NONE, TIMER_IDLE, TIMER_HEAD, TIMER_BODY, TIMER_WAIT };
-
-/* A head that comes in pieces. */
-struct http_pieces {
-	struct http_scan scan;
-	struct buf head;
-};
-
 struct http {
 	unsigned magic;
 	unsigned n;        /* exchanges that are complete and not yet answered on the wire */
@@ -149,7 +141,7 @@ struct http {
 	struct http_exchange_list exchanges; /* in the order of the requests */
 	struct http_pieces *pieces;          /* of the next one; NULL: nothing of it is there */
 	struct loop_timer timer;
-	uint8_t timer_mode;
+	uint8_t timer_mode;  /* enum timer_mode */
 	uint8_t blank_n;     /* bytes of empty lines before a request */
 	bool blank_cr : 1;   /* … and CR of one */
 	bool is_waiting : 1; /* one of them, the last, does: http_exchange_wait */
@@ -159,8 +151,6 @@ struct http {
 	bool is_paused : 1;
 	bool body_touched : 1; /* body bytes came: the timer starts anew */
 };
-
-static_assert(sizeof(struct http) <= 88, "idle connections are many");
 
 /* --- http_parse.c ---------------------------------------------------------------------------- */
 

@@ -29,14 +29,11 @@
 #define TYPE        "application/json"
 #define HEADERS_MAX 128
 
-#define JOINED_MAX                                                                    \
-	4096 /* a reply up to here is one copied piece, beyond it refers to its items \
-	      */
-#define FEW 11 /* makes a catch as large as a poll: each leaves a place for the other */
+#define JOINED_MAX 4096 /* longer replies are not copied together, but refer to their items */
+#define FEW        11   /* makes a haul as large as a poll: each leaves a place for the other */
 
 /* What the answer is made of. Who waits has none of it. */
-struct catch
-{
+struct haul {
 	struct poll *poll;
 	struct loop_task answer;
 	struct buf gaps;   /* JSON, separated by commas */
@@ -49,7 +46,7 @@ struct catch
 struct poll {
 	struct session session;
 	struct http_exchange *exchange;
-	struct catch *catch;
+	struct haul *haul;
 	uint8_t fault; /* enum fault_id */
 	bool waits;    /* was asked to wait … */
 	bool is_waiting : 1, is_bursting : 1;
@@ -72,19 +69,19 @@ static struct poll *poll_of(struct subscriber *sub)
 
 static void on_answer(struct loop_task *t);
 
-static struct catch *catch_of(struct poll *p)
+static struct haul *haul_of(struct poll *p)
 {
-	if (!p->catch) {
-		p->catch = xcalloc(1, sizeof(*p->catch));
-		p->catch->poll = p;
-		p->catch->items = p->catch->few;
-		p->catch->item_room = FEW;
-		loop_task_init(&p->catch->answer, on_answer);
+	if (!p->haul) {
+		p->haul = xcalloc(1, sizeof(*p->haul));
+		p->haul->poll = p;
+		p->haul->items = p->haul->few;
+		p->haul->item_room = FEW;
+		loop_task_init(&p->haul->answer, on_answer);
 	}
-	return p->catch;
+	return p->haul;
 }
 
-static void catch_free(struct catch *c)
+static void haul_free(struct haul *c)
 {
 	if (!c)
 		return;
@@ -99,12 +96,12 @@ static void catch_free(struct catch *c)
 
 static bool has_something(const struct poll *p)
 {
-	return p->catch && (p->catch->item_n || p->catch->gaps.n || p->catch->events.n);
+	return p->haul && (p->haul->item_n || p->haul->gaps.n || p->haul->events.n);
 }
 
 static void answer_soon(struct poll *p)
 {
-	loop_at_end(p->session.gateway->loop, &catch_of(p)->answer);
+	loop_at_end(p->session.gateway->loop, &haul_of(p)->answer);
 }
 
 /* Before the log has said where the channels begin there is no cursor, and gaps are still to be
@@ -141,7 +138,7 @@ static void answer_after_burst(struct poll *p)
 
 static void add_event(struct poll *p, struct slice json)
 {
-	struct buf *events = &catch_of(p)->events;
+	struct buf *events = &haul_of(p)->events;
 
 	if (events->n)
 		buf_add_char(events, ',');
@@ -151,14 +148,14 @@ static void add_event(struct poll *p, struct slice json)
 /* Not kept anywhere: what finds no room is missed. */
 static int take_event(struct poll *p, struct slice json)
 {
-	if (p->is_full || catch_of(p)->events.n >= p->session.gateway->config->poll_bytes)
+	if (p->is_full || haul_of(p)->events.n >= p->session.gateway->config->poll_bytes)
 		return -ENOBUFS;
 	add_event(p, json);
 	answer_after_burst(p);
 	return 0;
 }
 
-static void add_item(struct catch *c, struct frame *f)
+static void add_item(struct haul *c, struct frame *f)
 {
 	if (c->item_n == c->item_room) {
 		bool was_few = c->items == c->few;
@@ -176,7 +173,7 @@ static void add_item(struct catch *c, struct frame *f)
 static int poll_send(struct subscriber *sub, struct frame *f)
 {
 	struct poll *p = poll_of(sub);
-	struct catch *c = catch_of(p);
+	struct haul *c = haul_of(p);
 	const struct gateway_config *cfg = p->session.gateway->config;
 
 	if (!f->is_message)
@@ -201,7 +198,7 @@ static uint64_t poll_rewind(struct subscriber *sub)
 
 static void poll_gap(struct subscriber *sub, const struct gap *g)
 {
-	struct buf *gaps = &catch_of(poll_of(sub))->gaps;
+	struct buf *gaps = &haul_of(poll_of(sub))->gaps;
 
 	if (gaps->n)
 		buf_add_char(gaps, ',');
@@ -271,10 +268,10 @@ static void poll_joined(struct subscriber *sub, void *arg, const struct fault *f
 /* Nobody has a pointer to it afterwards: not the lists, nor the hub, nor the exchange. */
 static void close_poll(struct poll *p, enum close_reason reason)
 {
-	if (p->catch)
-		loop_at_end_cancel(p->session.gateway->loop, &p->catch->answer);
+	if (p->haul)
+		loop_at_end_cancel(p->session.gateway->loop, &p->haul->answer);
 	session_end(&p->session, reason);
-	catch_free(p->catch);
+	haul_free(p->haul);
 	free(p);
 }
 
@@ -292,7 +289,7 @@ static uint64_t match_of(const struct poll *p)
 
 static bool is_not_modified(const struct poll *p, uint64_t cursor)
 {
-	const struct catch *c = p->catch;
+	const struct haul *c = p->haul;
 
 	if (p->waits || !p->has_match || c->gaps.n || c->events.n)
 		return false;
@@ -318,7 +315,7 @@ static void add_start(struct buf *b, const struct poll *p, uint64_t cursor)
 }
 
 /* `],"gaps":…,"events":…` */
-static void add_own(struct buf *b, const struct catch *c)
+static void add_own(struct buf *b, const struct haul *c)
 {
 	buf_add_char(b, ']');
 	if (c->gaps.n) {
@@ -351,7 +348,7 @@ static void add_tail(struct buf *b, const struct poll *p, const struct session_i
 static void add_reply(struct buf *b, const struct poll *p, uint64_t cursor,
 		      const struct session_id *session)
 {
-	const struct catch *c = p->catch;
+	const struct haul *c = p->haul;
 
 	add_start(b, p, cursor);
 	for (size_t i = 0; i < c->item_n; i++) {
@@ -379,7 +376,7 @@ static void reply_add(struct reply *r, struct frame *f)
 static void reply_make(struct reply *r, const struct poll *p, uint64_t cursor,
 		       const struct session_id *session)
 {
-	const struct catch *c = p->catch;
+	const struct haul *c = p->haul;
 	struct frame *comma = frame_copy(SLICE(","));
 	struct buf b = {0};
 
@@ -473,7 +470,7 @@ static void answer(struct poll *p, enum close_reason reason)
 				   "the message store can not be read now; try again");
 		reason = CLOSE_INTERNAL;
 	} else {
-		(void)catch_of(p); /* perhaps an empty one */
+		(void)haul_of(p); /* perhaps an empty one */
 		respond(p, cursor);
 	}
 	close_poll(p, reason);
@@ -481,7 +478,7 @@ static void answer(struct poll *p, enum close_reason reason)
 
 static void on_answer(struct loop_task *t)
 {
-	answer(container_of(t, struct catch, answer)->poll, CLOSE_NORMAL);
+	answer(container_of(t, struct haul, answer)->poll, CLOSE_NORMAL);
 }
 
 /* A drained or kicked poll is simply answered: its cursor is good anywhere. */
