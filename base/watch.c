@@ -49,10 +49,9 @@ static unsigned what_of(uint32_t events)
 {
 	unsigned what = 0;
 
-	if (events & EPOLLERR)
-		return WATCH_READ | WATCH_WRITE;
-	if ((events & EPOLLHUP) && !(events & EPOLLRDHUP))
-		return WATCH_READ | WATCH_WRITE;
+	/* over, with or without bytes before the end */
+	if ((events & EPOLLERR) || ((events & EPOLLHUP) && !(events & EPOLLRDHUP)))
+		return WATCH_READ | WATCH_WRITE | WATCH_HANGUP;
 	if (events & EPOLLIN)
 		what |= WATCH_READ;
 	if (events & EPOLLOUT)
