@@ -10,8 +10,10 @@
  */
 #include "base/xalloc.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void *or_die(void *p)
@@ -25,6 +27,19 @@ static void *or_die(void *p)
 		abort();
 	}
 	return p;
+}
+
+/* The kernel aligns to pages only: of twice as much, what is around the aligned part goes back. */
+void *xpages(size_t size)
+{
+	char *p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	or_die(p == MAP_FAILED ? NULL : p);
+	size_t before = -(uintptr_t)p & (size - 1);
+	if (before > 0)
+		munmap(p, before);
+	munmap(p + before + size, size - before);
+	return p + before;
 }
 
 void *xcalloc(size_t n, size_t size)

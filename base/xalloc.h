@@ -14,6 +14,8 @@
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull));
+/* Zeroed pages from the kernel, a power of two of bytes and aligned to it. Free with munmap(). */
+void *xpages(size_t size) __attribute__((returns_nonnull));
 char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 /* A NUL-terminated copy of n bytes. */
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));

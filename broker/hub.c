@@ -81,6 +81,7 @@ void hub_free(struct hub *h)
 	loop_timer_clear(h->loop, &h->retry_timer);
 	loop_timer_clear(h->loop, &h->idle_timer);
 	catch_up_stop(h);
+	pool_fini(&h->subscriptions);
 	namespace_table_unref(h->namespaces);
 	h->magic = 0;
 	free(h);

@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mailbox.h"
 #include "base/namespace.h"
+#include "base/pool.h"
 #include "base/watch.h"
 #include "broker/outbox.h"
 #include "broker/pattern_index.h"
@@ -93,6 +94,7 @@ struct hub {
 	struct loop_timer retry_timer;
 	struct loop_timer idle_timer;
 	struct catch_up_pace pace;
+	struct pool subscriptions;
 };
 
 struct hub *hub_new(struct loop *loop, struct history *history, struct mailbox *mailbox,

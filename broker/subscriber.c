@@ -45,7 +45,7 @@ static void subscription_free(struct subscription *sub)
 		free(sub->rest->gap_from);
 	}
 	free(sub->rest);
-	free(sub);
+	pool_give(&sub->subscriber->hub->subscriptions, sub);
 }
 
 void subscriber_fini(struct subscriber *s)
@@ -117,7 +117,7 @@ struct start_point start_resolve(const struct hub *h, const struct start *start)
 static void subscribe(struct subscriber *s, struct slice name, const struct start_point *r,
 		      struct slice since)
 {
-	struct subscription *sub = xcalloc(1, sizeof(*sub));
+	struct subscription *sub = pool_take(&s->hub->subscriptions, sizeof(*sub));
 
 	sub->subscriber = s;
 	sub->from = sub->start = r->from;

@@ -448,6 +448,8 @@ void worker_free(struct worker *w)
 	deflater_free(w->deflater);
 	conn_batch_free(w->conns.batch);
 	loop_free(w->loop);
+	gateway_fini(&w->gateway);
+	conn_env_fini(&w->conns);
 	mailbox_fini(&w->mailbox);
 	counters_free(w->counters);
 	w->magic = 0;

@@ -504,7 +504,7 @@ struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
 		      const struct conn_ops *ops, void *owner)
 {
 	loop_assert(env->loop);
-	struct conn *c = xcalloc(1, sizeof(*c));
+	struct conn *c = pool_take(&env->conns, sizeof(*c));
 	c->magic = CONN_MAGIC;
 	c->fd = fd;
 	c->env = env;
@@ -529,6 +529,13 @@ struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
 	return c;
 }
 
+void conn_env_fini(struct conn_env *env)
+{
+	assert(env->n == 0);
+	pool_fini(&env->conns);
+	pool_fini(&env->chunks);
+}
+
 void conn_set_owner(struct conn *c, const struct conn_ops *ops, void *owner)
 {
 	CHECK_OBJ(c, CONN_MAGIC);
@@ -548,7 +555,7 @@ static void conn_free(void *p)
 	CHECK_OBJ(c, CONN_MAGIC);
 	drop_kept(c);
 	c->magic = 0;
-	free(c);
+	pool_give(&c->env->conns, c);
 }
 
 /* The only way to CLOSED. A reason that conn_finish has given stands. */
@@ -570,7 +577,7 @@ static void conn_over(struct conn *c, enum close_reason reason)
 	LIST_REMOVE(c, link);
 	env->n--;
 	if (env->n == 0)
-		conn_out_pool_clear(env);
+		conn_out_chunks_clear(env);
 	count_add(env->counters, COUNTER_CONNECTIONS, -1);
 	count_inc(env->counters, close_reason_info((enum close_reason)c->close_reason)->counter);
 	if (c->ops) /* or it never had an owner */

@@ -26,6 +26,7 @@
 #include "base/frame.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/pool.h"
 #include "base/slice.h"
 #include "base/watch.h"
 
@@ -33,7 +34,7 @@
 
 struct conn;
 struct conn_batch;
-struct conn_chunk; /* some slots of the out queue; pooled in conn_env */
+struct conn_chunk; /* some slots of the out queue; spare ones in conn_env */
 
 /* How bytes meet the socket: a plain one here, TLS later. -EAGAIN when it would block; 0 from read:
  * end of stream. Other negative errno: the connection is broken. */
@@ -76,8 +77,10 @@ struct conn_env {
 	void *room_arg;
 	LIST_HEAD(, conn) all;
 	struct conn_batch *batch; /* conn_batch.h; NULL: each connection writes for itself */
-	struct conn_chunk *pool;  /* private: free chunks; goes with the last connection */
-	size_t pool_n;
+	/* private */
+	struct conn_chunk *free_chunks; /* go with the last connection */
+	size_t free_chunk_n;
+	struct pool conns, chunks;
 };
 
 #define CONN_IN_MAX ((size_t)256 << 10)
@@ -134,6 +137,9 @@ struct conn {
 	struct conn_peer peer;
 	uint32_t discarded; /* bytes thrown away while FINISHING */
 };
+
+/* All connections are gone, and so is what the loop was to free later. */
+void conn_env_fini(struct conn_env *env);
 
 /* Takes a connected non-blocking fd; starts reading at once. ops and owner may be set before the
  * loop turns. */

@@ -17,13 +17,11 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 
-#include "base/xalloc.h"
 #include "net/conn_private.h"
 
 #define CHUNK_SLOTS 14 /* 128 bytes a chunk: most turns queue one frame or two per connection */
-#define POOL_MAX    8192
+#define FREE_MAX    8192
 #define IOV_BATCH   64
 
 struct conn_chunk {
@@ -36,12 +34,12 @@ static_assert(sizeof(struct conn) <= 200, "idle connections are many");
 
 static struct conn_chunk *chunk_get(struct conn_env *env)
 {
-	struct conn_chunk *k = env->pool;
+	struct conn_chunk *k = env->free_chunks;
 	if (k) {
-		env->pool = k->next;
-		env->pool_n--;
+		env->free_chunks = k->next;
+		env->free_chunk_n--;
 	} else {
-		k = xmalloc(sizeof(*k));
+		k = pool_take(&env->chunks, sizeof(*k));
 	}
 	k->next = NULL;
 	k->head = k->tail = 0;
@@ -50,23 +48,23 @@ static struct conn_chunk *chunk_get(struct conn_env *env)
 
 static void chunk_put(struct conn_env *env, struct conn_chunk *k)
 {
-	if (env->pool_n >= POOL_MAX) {
-		free(k);
+	if (env->free_chunk_n >= FREE_MAX) {
+		pool_give(&env->chunks, k);
 		return;
 	}
-	k->next = env->pool;
-	env->pool = k;
-	env->pool_n++;
+	k->next = env->free_chunks;
+	env->free_chunks = k;
+	env->free_chunk_n++;
 }
 
-void conn_out_pool_clear(struct conn_env *env)
+void conn_out_chunks_clear(struct conn_env *env)
 {
-	while (env->pool) {
-		struct conn_chunk *k = env->pool;
-		env->pool = k->next;
-		free(k);
+	while (env->free_chunks) {
+		struct conn_chunk *k = env->free_chunks;
+		env->free_chunks = k->next;
+		pool_give(&env->chunks, k);
 	}
-	env->pool_n = 0;
+	env->free_chunk_n = 0;
 }
 
 /* Append without touching the reference count or out_bytes. */

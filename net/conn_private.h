@@ -24,7 +24,7 @@ void conn_out_advance(struct conn *c, size_t n);
 void conn_flushed(struct conn *c, int r, uint64_t before);
 /* Drop everything. */
 void conn_out_clear(struct conn *c);
-/* Free the pooled chunks of an env that has no connection left. */
-void conn_out_pool_clear(struct conn_env *env);
+/* Free the spare chunks of an env that has no connection left. */
+void conn_out_chunks_clear(struct conn_env *env);
 
 #endif

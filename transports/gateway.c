@@ -8,6 +8,13 @@
 #include "transports/session.h"
 #include "transports/transport.h"
 
+void gateway_fini(struct gateway *g)
+{
+	assert(LIST_EMPTY(&g->sessions));
+	pool_fini(&g->websockets);
+	pool_fini(&g->streams);
+}
+
 /* --- routing --------------------------------------------------------------------------------- */
 
 static const struct transport_ops *match_in(const struct transport_ops *const *table,

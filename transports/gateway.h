@@ -8,6 +8,7 @@
 #define TRANSPORTS_GATEWAY_H
 
 #include "base/counters.h"
+#include "base/pool.h"
 #include "broker/hub.h"
 #include "net/http.h"
 #include "net/ws.h"
@@ -55,11 +56,15 @@ struct gateway {
 	bool is_draining;
 	LIST_HEAD(session_list, session) sessions;
 	size_t session_n;
+	struct pool websockets, streams; /* sessions of these transports */
 	/* The process's own requests (health, metrics, admin …); asked before the transports.
 	 * NULL-terminated. */
 	const struct transport_ops *const *extra;
 	void *extra_arg;
 };
+
+/* All sessions are gone, and so is what the loop was to free later. */
+void gateway_fini(struct gateway *g);
 
 /* For http_config.on_request and .body_limit; arg is the gateway. */
 void gateway_on_request(void *arg, struct http_exchange *x);

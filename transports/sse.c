@@ -269,6 +269,13 @@ static void on_drain(struct conn *c)
 	session_tell_members(&s->session, send_members);
 }
 
+static void sse_free(void *arg)
+{
+	struct sse *s = arg;
+
+	pool_give(&s->session.gateway->streams, s);
+}
+
 static void on_closed(struct conn *c, enum close_reason reason)
 {
 	struct sse *s = c->owner;
@@ -276,7 +283,7 @@ static void on_closed(struct conn *c, enum close_reason reason)
 
 	loop_timer_clear(l, &s->heartbeat);
 	session_end(&s->session, reason);
-	loop_free_later(l, s, free);
+	loop_free_later(l, s, sse_free);
 }
 
 static const struct conn_ops sse_conn = {
@@ -316,7 +323,7 @@ static void on_ready(struct http_exchange *x)
 {
 	struct sse_start *st = http_exchange_owner(x);
 	struct gateway *g = st->gateway;
-	struct sse *s = xcalloc(1, sizeof(*s));
+	struct sse *s = pool_take(&g->streams, sizeof(*s));
 	struct buf head = {0};
 
 	s->is_plain = http_exchange_request(x)->minor == 0;

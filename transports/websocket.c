@@ -290,7 +290,7 @@ static void websocket_free(void *arg)
 	struct websocket *w = arg;
 
 	free(w->raw_channel);
-	free(w);
+	pool_give(&w->session.gateway->websockets, w);
 }
 
 static void on_closed(struct ws *ws, enum close_reason reason)
@@ -380,7 +380,7 @@ static void on_ready(struct http_exchange *x)
 	struct ws_start *st = http_exchange_owner(x);
 	const struct http_request *r = http_exchange_request(x);
 	struct gateway *g = st->gateway;
-	struct websocket *w = xcalloc(1, sizeof(*w));
+	struct websocket *w = pool_take(&g->websockets, sizeof(*w));
 	struct fault fault;
 
 	w->is_admin = r->is_admin;

@@ -36,6 +36,7 @@ static void hang_up(void)
 {
 	conn_close(conn, CLOSE_NORMAL);
 	loop_free(env.loop);
+	conn_env_fini(&env);
 	counters_free(env.counters);
 	close(peer);
 	buf_fini(&input);

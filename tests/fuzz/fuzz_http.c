@@ -175,6 +175,7 @@ static void run(struct rig *r, struct slice in, size_t piece, bool is_late)
 	settle(r);
 	assert(r->got_eof);
 	assert(LIST_EMPTY(&r->env.all));
+	conn_env_fini(&r->env);
 	close(r->peer);
 }
 

@@ -144,6 +144,7 @@ static void end(struct rig *r)
 		loop_turn(loop, false);
 	loop_turn(loop, false);
 	assert(LIST_EMPTY(&r->env.all));
+	conn_env_fini(&r->env);
 }
 
 static void run_through_the_socket(struct rig *r, const struct plan *plan, struct slice in)

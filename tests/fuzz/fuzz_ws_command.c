@@ -156,6 +156,8 @@ static void end(struct rig *r)
 	assert(atomic_load(&counters->v[COUNTER_CATCHING_UP]) == 0);
 	assert(atomic_load(&counters->v[COUNTER_SESSIONS_WEBSOCKET]) == 0);
 	hub_free(r->hub);
+	gateway_fini(&r->gateway);
+	conn_env_fini(&r->env);
 	fake_history_free(r->history);
 	census_free(r->census);
 	buf_fini(&r->out);

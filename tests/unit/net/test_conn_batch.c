@@ -97,6 +97,7 @@ static int teardown(void **state)
 	conn_batch_free(env.batch);
 	counters_free(env.counters);
 	loop_free(loop);
+	conn_env_fini(&env);
 	return 0;
 }
 

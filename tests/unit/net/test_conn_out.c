@@ -109,23 +109,23 @@ static void test_empty_frames_are_nothing(void **state)
 	frame_unref(f);
 }
 
-static void test_chunks_are_pooled_and_go_with_the_last_connection(void **state)
+static void test_chunks_are_kept_and_go_with_the_last_connection(void **state)
 {
 	struct rig *r = *state;
 	struct conn *c = rig_start(r);
 	for (int i = 0; i < 100; i++)
 		conn_send_bytes(c, SLICE("x"));
-	assert_int_equal(r->w.env.pool_n, 0);
+	assert_int_equal(r->w.env.free_chunk_n, 0);
 	wire_settle(&r->w);
-	size_t pooled = r->w.env.pool_n;
-	assert_true(pooled > 0);
+	size_t kept = r->w.env.free_chunk_n;
+	assert_true(kept > 0);
 	conn_send_bytes(c, SLICE("x"));
-	assert_int_equal(r->w.env.pool_n, pooled - 1);
+	assert_int_equal(r->w.env.free_chunk_n, kept - 1);
 	wire_settle(&r->w);
-	assert_int_equal(r->w.env.pool_n, pooled);
+	assert_int_equal(r->w.env.free_chunk_n, kept);
 	conn_close(c, CLOSE_NORMAL);
-	assert_int_equal(r->w.env.pool_n, 0);
-	assert_null(r->w.env.pool);
+	assert_int_equal(r->w.env.free_chunk_n, 0);
+	assert_null(r->w.env.free_chunks);
 }
 
 static void test_drop_messages_keeps_the_rest(void **state)
@@ -255,7 +255,7 @@ int main(void)
 		RIG_TEST(test_write_now_tells_a_failure_at_the_end_of_the_turn),
 		RIG_TEST(test_partial_writes_keep_the_bytes_in_order),
 		RIG_TEST(test_empty_frames_are_nothing),
-		RIG_TEST(test_chunks_are_pooled_and_go_with_the_last_connection),
+		RIG_TEST(test_chunks_are_kept_and_go_with_the_last_connection),
 		RIG_TEST(test_drop_messages_keeps_the_rest),
 		RIG_TEST(test_drop_messages_never_cuts_a_frame),
 		RIG_TEST(test_partially_written_frame_is_completed_after_a_drop),

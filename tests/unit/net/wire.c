@@ -40,6 +40,7 @@ void wire_fini(struct wire *w)
 		close(w->peer);
 	buf_fini(&w->got);
 	loop_free(w->loop);
+	conn_env_fini(&w->env);
 	counters_free(w->env.counters);
 	clock_fake_off();
 }

@@ -249,6 +249,7 @@ int rig_teardown(void **state)
 	if (r->peer >= 0)
 		close(r->peer);
 	loop_free(r->loop);
+	conn_env_fini(&r->env);
 	counters_free(r->env.counters);
 	buf_fini(&r->in);
 	buf_fini(&r->notes);

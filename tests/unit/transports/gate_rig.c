@@ -141,6 +141,8 @@ int gate_teardown(void **state)
 	assert_int_equal(atomic_load(&g->env.counters->v[COUNTER_CATCHING_UP]), 0);
 	hub_free(g->hub);
 	loop_free(g->loop);
+	gateway_fini(&g->gateway);
+	conn_env_fini(&g->env);
 	fake_history_free(g->history);
 	counters_free(g->env.counters);
 	census_free(g->census);
