@@ -3,12 +3,12 @@
  * ws.c: one WebSocket connection, from the 101 to the last FIN.
  *
  *   state      entered by                  what input does
- *   OPEN       ws_new                      frames are judged, messages handed over
+ *   OPEN       ws_init                     frames are judged, messages handed over
  *   CLOSING    ws_close: our close         frames are judged, payloads skipped, until the
  *              frame is out                peer's close frame or close_timeout_ms
  *   FINISHING  both close frames are out,  nothing: conn empties its queue, sends FIN before
  *              or a rule was broken        the peer does (RFC 6455 7.1.1), and calls back
- *   CLOSED     on_closed of conn           nothing: freed at the end of the turn
+ *   CLOSED     on_closed of conn           nothing: the owner frees it at the end of the turn
  *
  * DESIGN. Input is a sequence of pieces. A head (with the whole payload, for control frames) is
  * taken when it is complete; a data payload is taken as it comes. So a long message never sits in
@@ -49,8 +49,7 @@
 
 enum ws_state { STATE_OPEN, STATE_CLOSING, STATE_FINISHING, STATE_CLOSED };
 
-/* A message that has not come whole. */
-struct partial {
+struct ws_partial {
 	uint64_t left; /* payload bytes of the frame being taken that are still to come */
 	uint8_t mask[4];
 	uint8_t mask_at; /* which byte of the mask comes next */
@@ -59,28 +58,7 @@ struct partial {
 	struct buf bytes; /* what has been assembled */
 };
 
-struct ws {
-	unsigned magic;
-	uint8_t state;
-	uint8_t close_reason; /* of ws_close() */
-	uint8_t opcode;       /* of the message being assembled; WS_CONTINUATION: none is */
-	bool fin : 1;         /* the frame being taken is its message's last */
-	bool paused : 1;
-	bool resting : 1;        /* until the timer fires: it had much inflated */
-	bool deflates : 1;       /* permessage-deflate was agreed on */
-	bool compressed : 1;     /* the message being assembled is */
-	bool ping_pending : 1;   /* nobody has looked yet whether a byte came since our ping */
-	uint32_t ping_in_total;  /* conn's in_total (its low half) at our ping */
-	struct partial *partial; /* what most messages do without; NULL: none, or skipped */
-	struct conn *conn;
-	const struct ws_config *cfg;
-	const struct ws_ops *ops;
-	void *owner;
-	struct frame *pong;      /* waits for the out queue to drain */
-	uint64_t ping_out_total; /* conn's out_total once our ping has left */
-	struct loop_timer timer; /* OPEN: next ping or missing pong; CLOSING: missing close frame */
-};
-static_assert(sizeof(struct ws) <= 104, "idle WebSockets are many");
+static_assert(sizeof(struct ws) <= 88, "idle WebSockets are many");
 
 static _Thread_local char scratch[SCRATCH_SIZE];
 static _Thread_local size_t inflated_n; /* in this call of on_input */
@@ -148,20 +126,12 @@ static void send_close(struct ws *w, uint16_t code, const char *text)
 
 /* --- ends ------------------------------------------------------------------------------------ */
 
-static void partial_free(struct partial *p)
+static void partial_free(struct ws_partial *p)
 {
 	if (!p)
 		return;
 	buf_fini(&p->bytes);
 	free(p);
-}
-
-static void ws_free(void *arg)
-{
-	struct ws *w = arg;
-
-	partial_free(w->partial);
-	free(w);
 }
 
 /* Nothing more will be handed over or answered. */
@@ -232,9 +202,10 @@ static void on_closed(struct conn *c, enum close_reason reason)
 	assert(w->state != STATE_CLOSED);
 	w->state = STATE_CLOSED;
 	let_go(w);
+	partial_free(w->partial);
+	w->partial = NULL;
 	loop_timer_clear(loop_of(w), &w->timer);
 	w->ops->on_closed(w, reason);
-	loop_free_later(loop_of(w), w, ws_free);
 }
 
 static void on_eof(struct conn *c)
@@ -335,7 +306,7 @@ static void inflate_message(struct ws *w, enum ws_opcode opcode, struct slice pa
 	buf_fini(&message);
 }
 
-static void end_message(struct ws *w, struct partial *p, enum ws_opcode opcode)
+static void end_message(struct ws *w, struct ws_partial *p, enum ws_opcode opcode)
 {
 	if (opcode == WS_TEXT && !w->compressed && !utf8_is_complete(&p->utf8))
 		fail(w, CLOSE_BAD_DATA, "text is not UTF-8");
@@ -348,7 +319,7 @@ static void end_message(struct ws *w, struct partial *p, enum ws_opcode opcode)
 /* A frame has been taken to its end. */
 static void end_frame(struct ws *w)
 {
-	struct partial *p = w->partial;
+	struct ws_partial *p = w->partial;
 	enum ws_opcode opcode = w->opcode;
 
 	if (!w->fin)
@@ -364,7 +335,7 @@ static void end_frame(struct ws *w)
 /* Take what has come of the payload. The limits were checked when the head came. */
 static size_t take_payload(struct ws *w, struct slice in)
 {
-	struct partial *p = w->partial;
+	struct ws_partial *p = w->partial;
 	size_t n = in.n < p->left ? in.n : (size_t)p->left, at = p->bytes.n;
 
 	p->left -= n;
@@ -415,7 +386,7 @@ static bool begin_frame(struct ws *w, const struct ws_head *h, size_t max)
 {
 	if (!w->partial)
 		w->partial = xcalloc(1, sizeof(*w->partial));
-	struct partial *p = w->partial;
+	struct ws_partial *p = w->partial;
 	if (h->opcode != WS_CONTINUATION) {
 		w->opcode = h->opcode;
 		w->compressed = h->rsv & WS_RSV1;
@@ -569,7 +540,7 @@ static void wake_up(struct ws *w)
 static void send_ping(struct ws *w)
 {
 	ws_send(w, WS_PING, SLICE(""));
-	w->ping_out_total = w->conn->out_total + conn_out_bytes(w->conn);
+	w->ping_out_total = (uint32_t)(w->conn->out_total + conn_out_bytes(w->conn));
 	w->ping_in_total = (uint32_t)w->conn->in_total;
 	w->ping_pending = w->cfg->pong_timeout_ms > 0;
 	if (w->ping_pending)
@@ -585,7 +556,8 @@ static void send_ping(struct ws *w)
  * queue. */
 static bool ping_has_left(const struct ws *w)
 {
-	return conn_out_bytes(w->conn) == 0 || w->conn->out_total >= w->ping_out_total;
+	return conn_out_bytes(w->conn) == 0 ||
+	       (int32_t)((uint32_t)w->conn->out_total - w->ping_out_total) >= 0;
 }
 
 /* pong_timeout_ms after a ping. Any byte since then was a sign of life, whatever it said;
@@ -676,24 +648,16 @@ int ws_check_handshake(struct http_exchange *x)
 	return 0;
 }
 
-struct ws *ws_new(struct conn *c, const struct ws_config *cfg, const struct ws_ops *ops,
-		  void *owner)
+void ws_init(struct ws *w, struct conn *c, const struct ws_config *cfg, const struct ws_ops *ops)
 {
-	struct ws *w = xcalloc(1, sizeof(*w));
-
-	w->magic = WS_MAGIC;
-	w->conn = c;
-	w->cfg = cfg;
-	w->ops = ops;
-	w->owner = owner;
+	*w = (struct ws){.magic = WS_MAGIC, .conn = c, .cfg = cfg, .ops = ops};
 	loop_timer_init(&w->timer, on_timer);
 	conn_set_owner(c, &ws_conn_ops, w);
 	arm_heartbeat(w);
-	return w;
 }
 
-struct ws *ws_accept(struct http_exchange *x, const char *protocol, const struct ws_config *cfg,
-		     const struct ws_ops *ops, void *owner)
+void ws_accept(struct ws *w, struct http_exchange *x, const char *protocol,
+	       const struct ws_config *cfg, const struct ws_ops *ops)
 {
 	const struct http_request *r = http_exchange_request(x);
 	char key[29], extension[WS_DEFLATE_ANSWER_MAX];
@@ -713,10 +677,9 @@ struct ws *ws_accept(struct http_exchange *x, const char *protocol, const struct
 	buf_add_str(&head, "\r\n");
 	struct conn *c = http_detach(x, buf_slice(&head));
 	buf_fini(&head);
-	struct ws *w = ws_new(c, cfg, ops, owner);
+	ws_init(w, c, cfg, ops);
 	if (deflates)
 		ws_set_deflates(w);
-	return w;
 }
 
 void ws_set_deflates(struct ws *w)
@@ -730,11 +693,6 @@ void ws_set_deflates(struct ws *w)
 bool ws_deflates(const struct ws *w)
 {
 	return w->deflates;
-}
-
-void *ws_owner(const struct ws *w)
-{
-	return w->owner;
 }
 
 struct conn *ws_conn(const struct ws *w)

@@ -17,6 +17,7 @@
 #include "net/ws_frame.h"
 
 struct ws;
+struct ws_partial; /* a message that has not come whole */
 
 struct ws_config {
 	size_t message_max;       /* bytes of one message, all fragments: close 1009 */
@@ -35,8 +36,30 @@ struct ws_ops {
 	void (*on_drain)(struct ws *w);
 	/* A heartbeat has just been sent as a ping frame (nothing to do; counting). May be NULL. */
 	void (*on_heartbeat)(struct ws *w);
-	/* Over, called once; w is valid until the end of the turn. */
+	/* Over, called once. The owner keeps w to the end of the turn. */
 	void (*on_closed)(struct ws *w, enum close_reason reason);
+};
+
+/* Embedded by its owner. Private. */
+struct ws {
+	unsigned magic;
+	uint8_t state;
+	uint8_t close_reason; /* of ws_close() */
+	uint8_t opcode;       /* of the message being assembled; WS_CONTINUATION: none is */
+	bool fin : 1;         /* the frame being taken is its message's last */
+	bool paused : 1;
+	bool resting : 1;      /* until the timer fires: it had much inflated */
+	bool deflates : 1;     /* permessage-deflate was agreed on */
+	bool compressed : 1;   /* the message being assembled is */
+	bool ping_pending : 1; /* nobody has looked yet whether a byte came since our ping */
+	/* at our ping, the low halves: of conn's in_total, and of its out_total once it has left */
+	uint32_t ping_in_total, ping_out_total;
+	struct ws_partial *partial; /* what most messages do without; NULL: none, or skipped */
+	struct frame *pong;         /* waits for the out queue to drain */
+	struct conn *conn;
+	const struct ws_config *cfg;
+	const struct ws_ops *ops;
+	struct loop_timer timer; /* OPEN: next ping or missing pong; CLOSING: missing close frame */
 };
 
 /* Check the handshake request (RFC 6455 4.2.1) and answer it with a fault if it is not one: 405,
@@ -45,18 +68,16 @@ struct ws_ops {
 int ws_check_handshake(struct http_exchange *x);
 /* Inside http_take_over's ready: send 101 and speak WebSocket. protocol: the subprotocol to select,
  * or NULL. Whether messages may be compressed is agreed on here: ws_deflates(). */
-struct ws *ws_accept(struct http_exchange *x, const char *protocol, const struct ws_config *cfg,
-		     const struct ws_ops *ops, void *owner);
+void ws_accept(struct ws *w, struct http_exchange *x, const char *protocol,
+	       const struct ws_config *cfg, const struct ws_ops *ops);
 
 /* Speak WebSocket on a connection whose handshake is behind it. cfg is shared and outlives it. */
-struct ws *ws_new(struct conn *c, const struct ws_config *cfg, const struct ws_ops *ops,
-		  void *owner);
+void ws_init(struct ws *w, struct conn *c, const struct ws_config *cfg, const struct ws_ops *ops);
 /* permessage-deflate was agreed on: conn_send() may be given compressed frames (ws_deflate.h), and
  * the peer may send such. For handshakes that are behind the connection. */
 void ws_set_deflates(struct ws *w);
 bool ws_deflates(const struct ws *w);
 
-void *ws_owner(const struct ws *w);
 struct conn *ws_conn(const struct ws *w); /* for conn_send of ready frames, out_bytes, drain */
 /* Make a frame (unshared) and queue it. */
 void ws_send(struct ws *w, enum ws_opcode opcode, struct slice payload);

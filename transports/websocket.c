@@ -39,7 +39,7 @@ static struct websocket *websocket_of(struct subscriber *sub)
 
 void websocket_send_json(struct websocket *w, struct slice json)
 {
-	ws_send(w->ws, WS_TEXT, json);
+	ws_send(&w->ws, WS_TEXT, json);
 }
 
 void websocket_send_fault(struct websocket *w, struct slice ref, enum fault_id id,
@@ -98,7 +98,7 @@ static void drop_pending(struct websocket *w)
 static bool is_behind(const struct websocket *w)
 {
 	const struct gateway_config *cfg = w->session.gateway->config;
-	size_t expected = conn_out_bytes(ws_conn(w->ws)) + w->fetching * cfg->poll_bytes;
+	size_t expected = conn_out_bytes(ws_conn(&w->ws)) + w->fetching * cfg->poll_bytes;
 
 	return w->pending_n >= cfg->pending_publishes ||
 	       expected > cfg->out_queue_bytes + cfg->replay_window_bytes;
@@ -108,29 +108,29 @@ static void call_when_read(struct websocket *w)
 {
 	size_t mark = w->session.gateway->config->replay_window_bytes / 2;
 
-	if (conn_out_bytes(ws_conn(w->ws)) > mark)
-		conn_call_on_drain(ws_conn(w->ws), mark);
+	if (conn_out_bytes(ws_conn(&w->ws)) > mark)
+		conn_call_on_drain(ws_conn(&w->ws), mark);
 }
 
 static void pause_if_behind(struct websocket *w)
 {
-	if (w->is_paused || !ws_is_open(w->ws) || !is_behind(w))
+	if (w->is_paused || !ws_is_open(&w->ws) || !is_behind(w))
 		return;
 	w->is_paused = true;
-	ws_pause(w->ws);
+	ws_pause(&w->ws);
 	call_when_read(w);
 }
 
 void websocket_resume_if_ready(struct websocket *w)
 {
-	if (!w->is_paused || !ws_is_open(w->ws))
+	if (!w->is_paused || !ws_is_open(&w->ws))
 		return;
 	if (is_behind(w)) {
 		call_when_read(w); /* replies that came meanwhile; what is pending calls again */
 		return;
 	}
 	w->is_paused = false;
-	ws_resume(w->ws);
+	ws_resume(&w->ws);
 }
 
 /* --- subscriber_ops -------------------------------------------------------------------------- */
@@ -179,7 +179,7 @@ static void ws_raw_gap(struct subscriber *sub, const struct gap *g)
 static void ws_failed(struct subscriber *sub, enum fault_id why)
 {
 	log_warn("history_read_failed", "transport=websocket code=%s", fault_code(why));
-	ws_close(websocket_of(sub)->ws, CLOSE_INTERNAL, 1011, "history can not be read");
+	ws_close(&websocket_of(sub)->ws, CLOSE_INTERNAL, 1011, "history can not be read");
 }
 
 static void send_goodbye(struct websocket *w, enum close_reason reason, uint64_t delay_ms)
@@ -200,7 +200,7 @@ static void ws_too_slow(struct subscriber *sub)
 	const struct close_reason_info *info = close_reason_info(CLOSE_SLOW);
 
 	send_goodbye(w, CLOSE_SLOW, 0);
-	ws_close(w->ws, CLOSE_SLOW, info->ws_code, info->text);
+	ws_close(&w->ws, CLOSE_SLOW, info->ws_code, info->text);
 }
 
 #define PLAIN(FORMAT)    .kind = KIND_WEBSOCKET, .format = FORMAT
@@ -233,14 +233,14 @@ static const struct durable_ops json_durable[2] = {
 
 const struct durable_ops *websocket_durable(const struct websocket *w)
 {
-	return &json_durable[ws_deflates(w->ws)];
+	return &json_durable[ws_deflates(&w->ws)];
 }
 
 /* --- session and connection ------------------------------------------------------------------ */
 
 void websocket_close(struct websocket *w, enum close_reason reason, uint16_t code, const char *text)
 {
-	ws_close(w->ws, reason, code, text);
+	ws_close(&w->ws, reason, code, text);
 	session_end(&w->session, reason);
 }
 
@@ -257,7 +257,7 @@ static const struct session_ops websocket_session = {.goodbye = ws_goodbye};
 
 static void on_message(struct ws *ws, enum ws_opcode opcode, struct slice payload)
 {
-	struct websocket *w = ws_owner(ws);
+	struct websocket *w = container_of(ws, struct websocket, ws);
 
 	if (w->is_raw)
 		ws_raw_publish(w, opcode == WS_BINARY, payload);
@@ -271,7 +271,7 @@ static void on_message(struct ws *ws, enum ws_opcode opcode, struct slice payloa
 
 static void on_drain(struct ws *ws)
 {
-	struct websocket *w = ws_owner(ws);
+	struct websocket *w = container_of(ws, struct websocket, ws);
 
 	subscriber_drained(&w->session.subscriber);
 	websocket_tell_members(w);
@@ -280,7 +280,7 @@ static void on_drain(struct ws *ws)
 
 static void on_heartbeat(struct ws *ws)
 {
-	struct websocket *w = ws_owner(ws);
+	struct websocket *w = container_of(ws, struct websocket, ws);
 
 	count_inc(w->session.gateway->counters, COUNTER_HEARTBEATS);
 }
@@ -295,7 +295,7 @@ static void websocket_free(void *arg)
 
 static void on_closed(struct ws *ws, enum close_reason reason)
 {
-	struct websocket *w = ws_owner(ws);
+	struct websocket *w = container_of(ws, struct websocket, ws);
 
 	drop_pending(w);
 	session_end(&w->session, reason);
@@ -392,9 +392,9 @@ static void on_ready(struct http_exchange *x)
 		w->raw_channel = xstrndup(st->params.channels[0].p, st->params.channels[0].n);
 	const char *protocol = select_protocol(r);
 	struct conn *c = http_exchange_conn(x);
-	w->ws = ws_accept(x, protocol, &g->config->ws, &websocket_ops, w);
+	ws_accept(&w->ws, x, protocol, &g->config->ws, &websocket_ops);
 	const struct subscriber_ops *ops = w->is_raw ? raw_subscriber : json_subscriber;
-	session_start(&w->session, g, c, &st->visit, &websocket_session, &ops[ws_deflates(w->ws)]);
+	session_start(&w->session, g, c, &st->visit, &websocket_session, &ops[ws_deflates(&w->ws)]);
 	subscribe_from_url(w, &st->params, &fault);
 	if (g->is_draining)
 		ws_goodbye(&w->session, CLOSE_DRAIN, 0);

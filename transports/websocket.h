@@ -32,7 +32,7 @@ struct ws_pending {
 
 struct websocket {
 	struct session session;
-	struct ws *ws;
+	struct ws ws;
 	LIST_HEAD(, ws_pending) pending;
 	uint32_t pending_n;
 	uint32_t fetching; /* of them, history reads */

@@ -10,7 +10,7 @@
 
 static struct conn_env env;
 static struct conn *conn;
-static struct ws *ws;
+static struct ws ws;
 static int peer;
 static struct buf input;
 static size_t seen;
@@ -75,7 +75,7 @@ static void ws_set_up(void)
 	static const uint8_t mask[4] = {0x12, 0x34, 0x56, 0x78};
 
 	connect_pair();
-	ws = ws_new(conn, &cfg, &ops, NULL);
+	ws_init(&ws, conn, &cfg, &ops);
 	loop_turn(env.loop, false);
 	for (int i = 0; i < FRAMES; i++) {
 		uint8_t head[WS_HEAD_MAX];

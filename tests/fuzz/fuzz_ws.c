@@ -39,7 +39,7 @@ struct rig {
 	struct plan plan;
 	struct conn_env env;
 	struct conn *conn;
-	struct ws *ws;
+	struct ws ws;
 	int peer;
 	bool paused, over;
 	unsigned messages_n;
@@ -60,7 +60,7 @@ static struct ws_config cfg = {
 
 static void on_message(struct ws *w, enum ws_opcode opcode, struct slice payload)
 {
-	struct rig *r = ws_owner(w);
+	struct rig *r = container_of(w, struct rig, ws);
 
 	assert(!r->over && !r->paused && ws_is_open(w));
 	assert(payload.n <= MESSAGE_MAX);
@@ -81,7 +81,7 @@ static void on_message(struct ws *w, enum ws_opcode opcode, struct slice payload
 
 static void on_closed(struct ws *w, enum close_reason reason)
 {
-	struct rig *r = ws_owner(w);
+	struct rig *r = container_of(w, struct rig, ws);
 
 	assert(!r->over);
 	r->over = true;
@@ -104,7 +104,7 @@ static void settle(struct rig *r)
 	do {
 		if (r->paused && !r->over) {
 			r->paused = false;
-			ws_resume(r->ws);
+			ws_resume(&r->ws);
 		}
 		for (int i = 0; i < 3; i++) {
 			loop_turn(loop, false);
@@ -130,9 +130,9 @@ static void begin(struct rig *r, const struct plan *plan)
 	buf_init(&r->out, 0);
 	buf_init(&r->story, 0);
 	r->conn = conn_new(&r->env, fds[0], &conn_io_plain, NULL, NULL);
-	r->ws = ws_new(r->conn, &cfg, &ops, r);
+	ws_init(&r->ws, r->conn, &cfg, &ops);
 	if (plan->deflates)
-		ws_set_deflates(r->ws);
+		ws_set_deflates(&r->ws);
 	loop_turn(loop, false);
 }
 
@@ -170,7 +170,7 @@ static void run_in_pieces(struct rig *r, const struct plan *plan, struct slice i
 			break;
 		if (r->paused) {
 			r->paused = false;
-			ws_resume(r->ws);
+			ws_resume(&r->ws);
 		} else {
 			buf_add(&kept, in.p + at, n);
 			at += n;

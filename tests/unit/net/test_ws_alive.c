@@ -176,7 +176,7 @@ static void without_heartbeat_silence_is_fine(void **state)
 	rig_setup(state);
 	r = *state;
 	r->cfg.heartbeat_ms = 0;
-	r->ws = ws_new(r->conn, &r->cfg, &rig_ops, r);
+	rig_speak_ws(r);
 	for (int i = 0; i < 20; i++)
 		rig_pass_ms(r, 600000);
 	expect_notes(r, "");

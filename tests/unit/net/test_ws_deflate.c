@@ -28,7 +28,7 @@ static int setup(void **state)
 	r->cfg.message_max = 1000;
 	r->cfg.fragments_max = 4;
 	r->cfg.deflater = deflater_new(&config, r->env.counters);
-	r->ws = ws_new(r->conn, &r->cfg, &rig_ops, r);
+	rig_speak_ws(r);
 	ws_set_deflates(r->ws);
 	rig_settle(r);
 	return 0;

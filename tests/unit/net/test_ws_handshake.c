@@ -13,7 +13,8 @@ static void on_ready(struct http_exchange *x)
 {
 	struct rig *r = http_exchange_owner(x);
 
-	r->ws = ws_accept(x, "holdfast.v1.json", &r->cfg, &rig_ops, r);
+	ws_accept(&r->socket, x, "holdfast.v1.json", &r->cfg, &rig_ops);
+	r->ws = &r->socket;
 }
 
 static void on_abort(struct http_exchange *x)

@@ -38,7 +38,7 @@ static void note_message(struct rig *r, enum ws_opcode opcode, struct slice payl
 
 static void on_message(struct ws *w, enum ws_opcode opcode, struct slice payload)
 {
-	struct rig *r = ws_owner(w);
+	struct rig *r = container_of(w, struct rig, socket);
 
 	if (r->on_message)
 		r->on_message(r, payload);
@@ -47,21 +47,21 @@ static void on_message(struct ws *w, enum ws_opcode opcode, struct slice payload
 
 static void on_drain(struct ws *w)
 {
-	struct rig *r = ws_owner(w);
+	struct rig *r = container_of(w, struct rig, socket);
 
 	buf_add_str(&r->notes, "drain\n");
 }
 
 static void on_heartbeat(struct ws *w)
 {
-	struct rig *r = ws_owner(w);
+	struct rig *r = container_of(w, struct rig, socket);
 
 	buf_add_str(&r->notes, "heartbeat\n");
 }
 
 static void on_closed(struct ws *w, enum close_reason reason)
 {
-	struct rig *r = ws_owner(w);
+	struct rig *r = container_of(w, struct rig, socket);
 
 	assert_false(ws_is_open(w));
 	buf_addf(&r->notes, "closed %s\n", close_reason_info(reason)->text);
@@ -227,13 +227,19 @@ int rig_setup(void **state)
 	return 0;
 }
 
+void rig_speak_ws(struct rig *r)
+{
+	ws_init(&r->socket, r->conn, &r->cfg, &rig_ops);
+	r->ws = &r->socket;
+}
+
 int rig_setup_ws(void **state)
 {
 	struct rig *r;
 
 	rig_setup(state);
 	r = *state;
-	r->ws = ws_new(r->conn, &r->cfg, &rig_ops, r);
+	rig_speak_ws(r);
 	rig_settle(r);
 	return 0;
 }

@@ -20,7 +20,8 @@ struct rig {
 	struct ws_config cfg;
 	struct http_config http; /* of the tests that begin with HTTP */
 	struct conn *conn;       /* NULL once it is over */
-	struct ws *ws;
+	struct ws socket;
+	struct ws *ws; /* &socket; NULL: there is none */
 	int peer;
 	bool peer_eof;    /* the client has read our FIN */
 	struct buf in;    /* bytes the client received and no expect_* has taken */
@@ -36,6 +37,8 @@ int rig_setup(void **state);
 int rig_setup_ws(void **state);
 int rig_teardown(void **state);
 
+/* The connection speaks WebSocket from now on. */
+void rig_speak_ws(struct rig *r);
 /* Let everything happen that can happen without the clock moving. */
 void rig_settle(struct rig *r);
 /* Move the clock, and settle. */
