@@ -64,6 +64,23 @@ uint64_t session_name_value(const struct session_id *id)
 	return value;
 }
 
+uint64_t session_id_secret(const struct session_id *id)
+{
+	uint64_t value;
+
+	memcpy(&value, id->bytes + SESSION_NAME_BYTES, sizeof(value));
+	return value;
+}
+
+struct session_id session_id_join(uint64_t name, uint64_t secret)
+{
+	struct session_id id;
+
+	memcpy(id.bytes, &name, SESSION_NAME_BYTES);
+	memcpy(id.bytes + SESSION_NAME_BYTES, &secret, sizeof(secret));
+	return id;
+}
+
 void session_id_format(char out[SESSION_ID_TEXT + 1], const struct session_id *id)
 {
 	sodium_bin2hex(out, SESSION_ID_TEXT + 1, id->bytes, SESSION_ID_BYTES);

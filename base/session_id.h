@@ -29,6 +29,9 @@ bool session_id_parse(struct slice text, struct session_id *ret);
 bool session_name_parse(struct slice text, struct session_id *ret);
 /* The name as a number, to compare; 0 is nobody's. */
 uint64_t session_name_value(const struct session_id *id);
+/* The other half, and both together again. */
+uint64_t session_id_secret(const struct session_id *id);
+struct session_id session_id_join(uint64_t name, uint64_t secret);
 /* With an ending NUL. */
 void session_id_format(char out[SESSION_ID_TEXT + 1], const struct session_id *id);
 void session_name_format(char out[SESSION_NAME_TEXT + 1], const struct session_id *id);

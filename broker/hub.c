@@ -234,6 +234,23 @@ static void fan_out_event(struct hub *h, struct message *m)
 		frame_unref(d.frames[f]);
 }
 
+static void forget_deliveries_in(struct channel *topics)
+{
+	struct channel *ch, *next;
+
+	HASH_ITER (hh, topics, ch, next)
+		for (uint32_t i = 0; i < ch->subscription_n; i++)
+			ch->subscriptions[i]->subscriber->delivery = 0;
+}
+
+/* The numbers begin anew: what has one must not take a message for one that it had long ago. */
+static void forget_deliveries(struct hub *h)
+{
+	forget_deliveries_in(h->channels);
+	forget_deliveries_in(h->patterns.map);
+	h->deliveries = 1;
+}
+
 static void deliver_message(struct hub *h, struct message *m)
 {
 	struct topics topics;
@@ -250,7 +267,8 @@ static void deliver_message(struct hub *h, struct message *m)
 		histogram_add(h->counters, HISTOGRAM_DELIVERY, clock_mono_us() - m->born_us);
 	bool is_expired = message_is_expired(m);
 	h->sending = m;
-	h->deliveries += d.is_shared;
+	if (d.is_shared && ++h->deliveries == 0)
+		forget_deliveries(h);
 	topics_pin(&topics, true);
 	for (size_t i = 0; i < topics.n; i++) {
 		struct recent *kept = m->seq ? channel_remember(topics.v[i], m) : NULL;

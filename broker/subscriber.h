@@ -89,7 +89,7 @@ struct subscriber {
 	bool has_expired : 1; /* a subscription has an expired run to tell */
 	uint16_t pattern_n;
 	uint32_t channel_n; /* patterns among them */
-	uint64_t delivery;  /* the last of hub->deliveries that it had a look at */
+	uint32_t delivery;  /* the last of hub->deliveries that it had a look at */
 	uint64_t name;      /* of its session, for message.except; 0: none */
 	struct hub *hub;
 	const struct subscriber_ops *ops;

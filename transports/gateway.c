@@ -87,7 +87,7 @@ void gateway_drain(struct gateway *g, uint64_t spread_ms)
 	LIST_FOREACH_SAFE (s, &g->sessions, link, next) {
 		uint64_t delay = spread_ms ? randombytes_uniform((uint32_t)spread_ms) : 0;
 
-		s->ops->goodbye(s, CLOSE_DRAIN, delay);
+		session_ops(s)->goodbye(s, CLOSE_DRAIN, delay);
 	}
 }
 
@@ -102,7 +102,7 @@ size_t gateway_kick(struct gateway *g, uint64_t conn_id, struct slice channel)
 		if (channel.n && !subscriber_has(&s->subscriber, channel))
 			continue;
 		session_leave_at_once(s);
-		s->ops->goodbye(s, CLOSE_KICKED, 0);
+		session_ops(s)->goodbye(s, CLOSE_KICKED, 0);
 		n++;
 	}
 	return n;

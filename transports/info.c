@@ -25,7 +25,8 @@ void json_add_hello(struct buf *out, const struct session *s, uint64_t cursor)
 	const struct gateway *g = s->gateway;
 	char name[SESSION_ID_TEXT + 1];
 
-	session_id_format(name, &s->visit.id);
+	struct session_id id = session_id(s);
+	session_id_format(name, &id);
 	buf_addf(out, "{\"type\":\"hello\",\"session\":\"%s\",\"epoch\":\"%s\",\"cursor\":", name,
 		 g->hub->epoch.text);
 	json_add_id(out, &g->hub->epoch, cursor);

@@ -447,7 +447,7 @@ static void respond(struct poll *p, uint64_t cursor)
 		return;
 	}
 	if (!p->is_shareable) {
-		visit_tell(&p->session.visit, p->session.gateway->hub, &id);
+		session_tell(&p->session, &id);
 		session = &id;
 	}
 	add_reply(&b, p, cursor, session);
@@ -491,7 +491,7 @@ static void poll_goodbye(struct session *session, enum close_reason reason, uint
 		answer(p, reason);
 }
 
-static const struct session_ops poll_session = {.goodbye = poll_goodbye};
+const struct session_ops poll_session = {.goodbye = poll_goodbye};
 
 /* --- opening --------------------------------------------------------------------------------- */
 
@@ -555,7 +555,7 @@ static struct poll *poll_new(struct gateway *g, struct http_exchange *x, struct 
 	p->exchange = x;
 	p->waits = waits;
 	p->is_shareable = is_shareable;
-	session_start(&p->session, g, http_exchange_conn(x), v, &poll_session,
+	session_start(&p->session, g, http_exchange_conn(x), v,
 		      waits ? &long_subscriber : &short_subscriber);
 	http_exchange_set(x, p, on_abort);
 	return p;

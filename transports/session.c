@@ -16,24 +16,57 @@ static const enum counter_id session_gauges[KIND_COUNT] = {
 	[KIND_SHORTPOLL] = COUNTER_SESSIONS_SHORTPOLL,
 };
 
+static const struct session_ops *const ops_of_kind[KIND_COUNT] = {
+	[KIND_WEBSOCKET] = &websocket_session,
+	[KIND_SSE] = &sse_session,
+	[KIND_LONGPOLL] = &poll_session,
+	[KIND_SHORTPOLL] = &poll_session,
+};
+
+const struct session_ops *session_ops(const struct session *s)
+{
+	return ops_of_kind[s->subscriber.ops->kind];
+}
+
+struct session_id session_id(const struct session *s)
+{
+	return session_id_join(s->subscriber.name, s->secret);
+}
+
+struct visit session_visit(const struct session *s)
+{
+	return (struct visit){.id = session_id(s),
+			      .is_made = s->is_made,
+			      .is_held = s->is_held,
+			      .is_present = s->is_present,
+			      .attendee = s->subscriber.attendee};
+}
+
+static void keep_visit(struct session *s, const struct visit *v)
+{
+	s->subscriber.name = session_name_value(&v->id);
+	s->secret = session_id_secret(&v->id);
+	s->is_made = v->is_made;
+	s->is_held = v->is_held;
+	s->is_present = v->is_present;
+	s->subscriber.attendee = v->attendee;
+}
+
 void session_start(struct session *s, struct gateway *g, struct conn *c, struct visit *v,
-		   const struct session_ops *ops, const struct subscriber_ops *sub_ops)
+		   const struct subscriber_ops *ops)
 {
 	s->magic = SESSION_MAGIC;
 	s->gateway = g;
-	s->ops = ops;
 	s->conn = c;
 	s->opened_ms = loop_now_ms(g->loop);
 	s->sent = 0;
 	s->is_listed = true;
 	LIST_INSERT_HEAD(&g->sessions, s, link);
 	g->session_n++;
-	count_inc(g->counters, session_gauges[sub_ops->kind]);
-	subscriber_init(&s->subscriber, g->hub, sub_ops);
-	s->visit = *v;
+	count_inc(g->counters, session_gauges[ops->kind]);
+	subscriber_init(&s->subscriber, g->hub, ops);
+	keep_visit(s, v);
 	*v = (struct visit){.is_held = false};
-	s->subscriber.attendee = s->visit.attendee;
-	s->subscriber.name = session_name_value(&s->visit.id);
 }
 
 int session_subscribe(struct session *s, const struct subscribe_params *p, bool is_admin,
@@ -95,23 +128,41 @@ void session_end(struct session *s, enum close_reason reason)
 	s->gateway->session_n--;
 	count_add(s->gateway->counters, session_gauges[s->subscriber.ops->kind], -1);
 	subscriber_fini(&s->subscriber);
-	s->subscriber.attendee = NULL;
-	visit_close(&s->visit, s->gateway->hub);
+	struct visit v = session_visit(s);
+	visit_close(&v, s->gateway->hub);
+	keep_visit(s, &v);
 	s->conn = NULL;
+}
+
+void session_tell(struct session *s, struct session_id *ret)
+{
+	struct visit v = session_visit(s);
+
+	visit_tell(&v, s->gateway->hub, ret);
+	keep_visit(s, &v);
+}
+
+void session_introduce(struct session *s, struct slice info, bool wants_members)
+{
+	struct visit v = session_visit(s);
+
+	visit_introduce(&v, info, wants_members);
+	keep_visit(s, &v);
 }
 
 int session_attend(struct session *s, const struct slice *channels, size_t n, struct fault *fault)
 {
-	int rc = visit_attend(&s->visit, s->gateway->hub, channels, n, fault);
+	struct visit v = session_visit(s);
+	int rc = visit_attend(&v, s->gateway->hub, channels, n, fault);
 
-	s->subscriber.attendee = s->visit.attendee;
+	keep_visit(s, &v);
 	return rc;
 }
 
 void session_leave_at_once(struct session *s)
 {
-	if (s->visit.attendee)
-		s->visit.attendee->leaves_at_once = true;
+	if (s->subscriber.attendee)
+		s->subscriber.attendee->leaves_at_once = true;
 }
 
 void session_tell_members(struct session *s, void (*fn)(struct session *s, struct slice json))

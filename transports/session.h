@@ -26,14 +26,17 @@ struct session_ops {
 	void (*goodbye)(struct session *s, enum close_reason reason, uint64_t delay_ms);
 };
 
+extern const struct session_ops websocket_session, sse_session, poll_session;
+
+/* Idle ones are many: what can be had otherwise is not kept. */
 struct session {
 	unsigned magic;
-	bool is_listed;
+	bool is_listed : 1;
+	bool is_made : 1, is_held : 1, is_present : 1; /* of its visit: session_visit() */
 	struct gateway *gateway;
-	const struct session_ops *ops;
 	struct conn *conn; /* NULL once gone */
 	struct subscriber subscriber;
-	struct visit visit; /* which session, over connections and transports, it belongs to */
+	uint64_t secret; /* of its session id; the other half is subscriber.name */
 	uint64_t opened_ms;
 	uint64_t sent; /* messages handed to the connection */
 	LIST_ENTRY(session) link;
@@ -41,15 +44,24 @@ struct session {
 
 /* Takes the visit; *v is empty afterwards. */
 void session_start(struct session *s, struct gateway *g, struct conn *c, struct visit *v,
-		   const struct session_ops *ops, const struct subscriber_ops *sub_ops);
+		   const struct subscriber_ops *ops);
 /* Leave all channels and lists, count and log. Idempotent. */
 void session_end(struct session *s, enum close_reason reason);
+
+const struct session_ops *session_ops(const struct session *s);
 
 static inline struct session *session_of(struct subscriber *s)
 {
 	return container_of(s, struct session, subscriber);
 }
 
+/* Which session, over connections and transports, it belongs to. A copy: what is changed must be
+ * kept. */
+struct visit session_visit(const struct session *s);
+struct session_id session_id(const struct session *s);
+/* As visit_tell(), visit_introduce(). */
+void session_tell(struct session *s, struct session_id *ret);
+void session_introduce(struct session *s, struct slice info, bool wants_members);
 /* Before more channels are added: as visit_attend(). */
 int session_attend(struct session *s, const struct slice *channels, size_t n, struct fault *fault);
 /* Subscribe as the parameters say, durably or not; see durable_request. ops NULL: a poll. joined is

@@ -213,7 +213,7 @@ static void sse_goodbye(struct session *session, enum close_reason reason, uint6
 	session_end(session, reason); /* what is published from now on is not for it */
 }
 
-static const struct session_ops sse_session = {.goodbye = sse_goodbye};
+const struct session_ops sse_session = {.goodbye = sse_goodbye};
 
 /* Quiet for so long, the stream carries a heartbeat. */
 static uint64_t heartbeat_ms(const struct sse *s)
@@ -340,7 +340,7 @@ static void on_ready(struct http_exchange *x)
 	struct conn *c = http_exchange_conn(x);
 	loop_timer_init(&s->heartbeat, on_heartbeat);
 	s->active_ms = loop_now_ms(g->loop);
-	session_start(&s->session, g, c, &st->visit, &sse_session,
+	session_start(&s->session, g, c, &st->visit,
 		      st->params.is_raw ? &sse_raw_subscriber : &sse_json_subscriber);
 	conn_send_bytes(c, buf_slice(&head));
 	buf_fini(&head);

@@ -253,7 +253,7 @@ static void ws_goodbye(struct session *session, enum close_reason reason, uint64
 	websocket_close(w, reason, info->ws_code, info->text);
 }
 
-static const struct session_ops websocket_session = {.goodbye = ws_goodbye};
+const struct session_ops websocket_session = {.goodbye = ws_goodbye};
 
 static void on_message(struct ws *ws, enum ws_opcode opcode, struct slice payload)
 {
@@ -289,7 +289,6 @@ static void websocket_free(void *arg)
 {
 	struct websocket *w = arg;
 
-	free(w->raw_channel);
 	pool_give(&w->session.gateway->websockets, w);
 }
 
@@ -388,13 +387,11 @@ static void on_ready(struct http_exchange *x)
 	w->is_ephemeral = st->params.is_ephemeral;
 	LIST_INIT(&w->pending);
 	struct url_copy copy = copy_params(&st->params);
-	if (w->is_raw)
-		w->raw_channel = xstrndup(st->params.channels[0].p, st->params.channels[0].n);
 	const char *protocol = select_protocol(r);
 	struct conn *c = http_exchange_conn(x);
 	ws_accept(&w->ws, x, protocol, &g->config->ws, &websocket_ops);
 	const struct subscriber_ops *ops = w->is_raw ? raw_subscriber : json_subscriber;
-	session_start(&w->session, g, c, &st->visit, &websocket_session, &ops[ws_deflates(&w->ws)]);
+	session_start(&w->session, g, c, &st->visit, &ops[ws_deflates(&w->ws)]);
 	subscribe_from_url(w, &st->params, &fault);
 	if (g->is_draining)
 		ws_goodbye(&w->session, CLOSE_DRAIN, 0);

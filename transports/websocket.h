@@ -35,12 +35,11 @@ struct websocket {
 	struct ws ws;
 	LIST_HEAD(, ws_pending) pending;
 	uint32_t pending_n;
-	uint32_t fetching; /* of them, history reads */
-	bool is_admin;
-	bool is_raw;
-	bool is_ephemeral; /* raw: what the client sends is not stored */
-	bool is_paused;    /* reading stopped: too much is pending or unsent */
-	char *raw_channel; /* raw: the one channel, owned */
+	uint32_t fetching : 28; /* of them, history reads */
+	bool is_admin : 1;
+	bool is_raw : 1;       /* has one channel, always */
+	bool is_ephemeral : 1; /* raw: what the client sends is not stored */
+	bool is_paused : 1;    /* reading stopped: too much is pending or unsent */
 };
 
 struct ws_pending *ws_pending_new(struct websocket *w, struct slice ref);

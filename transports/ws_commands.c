@@ -228,7 +228,7 @@ static int attend(const struct command *c, const struct names *names, struct fau
 		rc = fault_set(fault, FAULT_BAD_PARAMETER, "\"presence\" must be true or false");
 	if (rc)
 		return rc;
-	visit_introduce(&s->visit, info, slice_eq_str(wants, "true"));
+	session_introduce(s, info, slice_eq_str(wants, "true"));
 	return session_attend(s, names->slices, names->n, fault);
 }
 
@@ -428,6 +428,12 @@ static void on_raw_receipt(struct append *a)
 	append_free(a);
 }
 
+/* The only one of a raw client. */
+static void take_channel(void *arg, struct slice channel)
+{
+	*(struct slice *)arg = channel;
+}
+
 void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
 {
 	struct payload_shape shape = {.kind = MESSAGE_BINARY};
@@ -438,13 +444,13 @@ void ws_raw_publish(struct websocket *w, bool is_binary, struct slice payload)
 	if (!is_binary)
 		payload_shape(slice_str(""), payload, &shape, NULL);
 	struct publish_request r = {
-		.channel = slice_str(w->raw_channel),
 		.is_ephemeral = w->is_ephemeral,
 		.is_admin = w->is_admin,
 		.n = 1,
 		.payloads = &payload,
 		.shapes = &shape,
 	};
+	subscriber_each_channel(&w->session.subscriber, take_channel, &r.channel);
 	struct ws_pending *p = ws_pending_new(w, slice_str(""));
 	p->append = publish_post(w->session.gateway->hub, &r, on_raw_receipt, p, &fault);
 	if (p->append)

@@ -75,8 +75,8 @@ static void on_joined(struct subscriber *sub, void *arg, const struct fault *fau
 		buf_fini(&b);
 	}
 	/* other subscribe frames may have come meanwhile */
-	if (w->session.visit.attendee)
-		w->session.visit.attendee->wants_members = p->wants_members;
+	if (w->session.subscriber.attendee)
+		w->session.subscriber.attendee->wants_members = p->wants_members;
 	ws_pending_free(p);
 	websocket_resume_if_ready(w);
 }
@@ -110,7 +110,7 @@ int ws_durable_subscribe(struct websocket *w, struct slice ref, struct durable_r
 {
 	struct ws_pending *p = ws_pending_new(w, ref);
 
-	const struct attendee *a = w->session.visit.attendee;
+	const struct attendee *a = w->session.subscriber.attendee;
 
 	p->text = make_answer(r, ref);
 	p->wants_members = a && a->wants_members;

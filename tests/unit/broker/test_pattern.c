@@ -228,6 +228,20 @@ static void test_several_topics_bring_a_message_once(void **state)
 	end();
 }
 
+/* Messages with several topics are numbered, and numbers come again. */
+static void test_the_four_billionth_message_is_not_taken_for_the_first(void **state)
+{
+	start();
+	rig_subscribe(&one, "r:* r:1", NULL);
+	rig_publish(&rig, "r:1");
+	rig_subscribe(&two, "r:* r:1", NULL);
+	rig.hub->deliveries = UINT32_MAX;
+	rig_publish(&rig, "r:1");
+	assert_string_equal(fake_take(&one), "open 0|live|r:11|r:12");
+	assert_string_equal(fake_take(&two), "open 1|live|r:12");
+	end();
+}
+
 static void test_one_that_returns_is_fed_from_memory(void **state)
 {
 	start();
@@ -553,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_now_and_in_future),
 		cmocka_unit_test(test_several_topics_bring_a_message_once),
+		cmocka_unit_test(test_the_four_billionth_message_is_not_taken_for_the_first),
 		cmocka_unit_test(test_one_that_returns_is_fed_from_memory),
 		cmocka_unit_test(test_an_older_pattern_does_not_repeat_what_its_channel_got),
 		cmocka_unit_test(test_purge_empties_patterns_too),
