@@ -26,6 +26,7 @@ struct pattern_losses;
 struct subscription_rest {
 	char *gap_from;       /* a cursor that was no good, to be told with the first data; owned */
 	uint8_t gap_reason;   /* of gap_from */
+	uint64_t gone;        /* a gap told that everything up to here can not be had */
 	uint64_t last_before; /* last of a pattern: counts only messages up to here; 0: no bound */
 	struct expired_runs *expired;  /* see expired.h; NULL: none */
 	struct pattern_losses *losses; /* of a pattern: what the client knows; NULL: nothing */
@@ -35,7 +36,6 @@ struct subscription {
 	struct subscriber *subscriber;
 	struct channel *channel;
 	uint64_t from;  /* wants seq > from; see subscriber.pos */
-	uint64_t gone;  /* a gap told that everything up to here can not be had */
 	uint64_t start; /* of what it wants, all with start < seq ≤ from has been handed over */
 	uint32_t slot;  /* index in channel->subscriptions */
 	uint32_t last;  /* not 0: START_LAST, not yet resolved into from */
@@ -58,7 +58,7 @@ static inline uint64_t subscription_cursor(const struct subscription *sub)
 {
 	uint64_t at = sub->from > sub->subscriber->pos ? sub->from : sub->subscriber->pos;
 
-	return sub->gone > at ? sub->gone : at;
+	return sub->rest && sub->rest->gone > at ? sub->rest->gone : at;
 }
 
 struct recent {

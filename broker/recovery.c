@@ -179,7 +179,7 @@ static void settle(struct subscription *sub, const struct beginning *b, bool tel
 		size_t n = id_format(id, &s->hub->epoch, at);
 
 		tell_gap(sub, GAP_RETENTION, slice_make(id, n), b->floor, b->oldest);
-		sub->gone = b->floor;
+		subscription_rest(sub)->gone = b->floor;
 	}
 	start_is_settled(sub);
 }
@@ -618,8 +618,8 @@ static void take_back(struct subscriber *s, uint64_t next)
 
 	s->pos = (dropped && dropped < next ? dropped : next) - 1;
 	STAILQ_FOREACH (sub, &s->subscriptions, link)
-		if (dropped && dropped <= sub->gone)
-			sub->gone = 0;
+		if (dropped && sub->rest && dropped <= sub->rest->gone)
+			sub->rest->gone = 0;
 	expired_take_back(s);
 }
 

@@ -10,7 +10,7 @@
  * c->readable. For writing it is watched only while the socket is full.
  *
  * All reads go into one buffer per thread. Only what the owner leaves unconsumed is copied to
- * c->in, so an idle connection owns nothing but its struct.
+ * c->rest, so an idle connection owns nothing but its struct.
  *
  * Output, kept input, end of file and drains are dealt with in one task at the end of the turn. So
  * conn_send never calls anybody back, and everything of a turn leaves in one writev.
@@ -94,20 +94,45 @@ static enum close_reason reason_of_errno(int err)
 	return err == ETIMEDOUT ? CLOSE_TIMED_OUT : CLOSE_RESET;
 }
 
+/* --- what few connections have --------------------------------------------------------------- */
+
+static void on_timer(struct loop_timer *t);
+
+/* To write to; made when there is none. */
+static struct conn_rest *rest_of(struct conn *c)
+{
+	if (!c->rest) {
+		c->rest = xcalloc(1, sizeof(*c->rest));
+		c->rest->conn = c;
+		loop_timer_init(&c->rest->timer, on_timer);
+	}
+	return c->rest;
+}
+
+/* If nothing is in it any more. */
+static void drop_rest(struct conn *c)
+{
+	struct conn_rest *r = c->rest;
+
+	if (r->in.n > 0 || r->discarded > 0 || loop_timer_is_set(&r->timer))
+		return;
+	free(r);
+	c->rest = NULL;
+}
+
 /* --- input ----------------------------------------------------------------------------------- */
 
 static size_t kept_n(const struct conn *c)
 {
-	return c->in ? c->in->n : 0;
+	return c->rest ? c->rest->in.n : 0;
 }
 
 static void drop_kept(struct conn *c)
 {
-	if (!c->in)
+	if (!c->rest)
 		return;
-	buf_fini(c->in);
-	free(c->in);
-	c->in = NULL;
+	buf_fini(&c->rest->in);
+	drop_rest(c);
 }
 
 static size_t in_max(const struct conn *c)
@@ -156,21 +181,21 @@ static void offer_kept(struct conn *c)
 	c->offer_due = false;
 	if (kept_n(c) == 0)
 		return;
-	size_t used = offer(c, buf_slice(c->in));
-	if (c->state != CONN_OPEN || used == c->in->n)
+	size_t used = offer(c, buf_slice(&c->rest->in));
+	if (c->state != CONN_OPEN || used == kept_n(c))
 		drop_kept(c);
 	else
-		buf_consume(c->in, used);
+		buf_consume(&c->rest->in, used);
 }
 
 /* can_read() keeps in.n below in_max, and n ≤ READ_BUFFER: this fits, if there is memory. */
 static int keep(struct conn *c, const char *p, size_t n)
 {
-	if (!c->in) {
-		c->in = xmalloc(sizeof(*c->in));
-		buf_init(c->in, in_max(c) + READ_BUFFER);
-	}
-	return buf_add(c->in, p, n);
+	struct buf *in = &rest_of(c)->in;
+
+	if (in->n == 0)
+		buf_init(in, in_max(c) + READ_BUFFER);
+	return buf_add(in, p, n);
 }
 
 static void take_input(struct conn *c, const char *p, size_t n)
@@ -178,8 +203,8 @@ static void take_input(struct conn *c, const char *p, size_t n)
 	c->in_total += n;
 	count_add(c->env->counters, COUNTER_BYTES_IN, (int64_t)n);
 	if (c->state == CONN_FINISHING) {
-		c->discarded += (uint32_t)n;
-		if (c->discarded > DISCARD_MAX)
+		rest_of(c)->discarded += (uint32_t)n;
+		if (c->rest->discarded > DISCARD_MAX)
 			conn_over(c, CLOSE_NORMAL);
 		return;
 	}
@@ -317,32 +342,17 @@ static void unwatch_writable(struct conn *c)
 	}
 }
 
-/* A connection whose peer takes what it is sent has none. */
-struct conn_timer {
-	struct loop_timer timer;
-	struct conn *conn;
-	uint32_t kernel_queue; /* SIOCOUTQ when the write timeout was set */
-};
-
-static void on_timer(struct loop_timer *t);
-
 static void set_timer(struct conn *c, uint64_t ms)
 {
-	if (!c->timer) {
-		c->timer = xcalloc(1, sizeof(*c->timer));
-		c->timer->conn = c;
-		loop_timer_init(&c->timer->timer, on_timer);
-	}
-	loop_timer_set(c->env->loop, &c->timer->timer, ms);
+	loop_timer_set(c->env->loop, &rest_of(c)->timer, ms);
 }
 
 static void clear_timer(struct conn *c)
 {
-	if (!c->timer)
+	if (!c->rest)
 		return;
-	loop_timer_clear(c->env->loop, &c->timer->timer);
-	free(c->timer);
-	c->timer = NULL;
+	loop_timer_clear(c->env->loop, &c->rest->timer);
+	drop_rest(c);
 }
 
 static void send_fin(struct conn *c)
@@ -367,7 +377,7 @@ static void expect_progress(struct conn *c)
 	if (c->env->write_timeout_ms == 0)
 		return;
 	set_timer(c, c->env->write_timeout_ms);
-	c->timer->kernel_queue = kernel_queue(c);
+	c->rest->kernel_queue = kernel_queue(c);
 }
 
 /* What a write came to; when the socket is full, the poller says when to go on. */
@@ -377,7 +387,7 @@ static int note_write(struct conn *c, int r, uint64_t before)
 		return r;
 	c->writing_blocked = true;
 	watch_writable(c);
-	if (c->out_total != before || !c->timer)
+	if (c->out_total != before || !c->rest || !loop_timer_is_set(&c->rest->timer))
 		expect_progress(c);
 	return -EAGAIN;
 }
@@ -419,11 +429,11 @@ static void tell_drain(struct conn *c)
 
 static void on_timer(struct loop_timer *t)
 {
-	struct conn *c = container_of(t, struct conn_timer, timer)->conn;
+	struct conn *c = container_of(t, struct conn_rest, timer)->conn;
 	CHECK_OBJ(c, CONN_MAGIC);
 	/* The socket is writable only when a good part of a large buffer is free: a slow reader may
 	 * have taken much and still not have caused an event. */
-	if (!c->fin_sent && kernel_queue(c) < c->timer->kernel_queue)
+	if (!c->fin_sent && kernel_queue(c) < c->rest->kernel_queue)
 		expect_progress(c);
 	else
 		conn_over(c, CLOSE_WRITE_TIMEOUT); /* or lingering ends: then the reason is set */
@@ -471,7 +481,7 @@ static void read_peer(struct conn *c)
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
 
-	c->peer.is_unix = true; /* also for what cannot be asked any more */
+	c->is_unix = true; /* also for what cannot be asked any more */
 	if (getpeername(c->fd, (struct sockaddr *)&ss, &n) != 0)
 		return;
 	if (ss.ss_family == AF_INET) {
@@ -479,18 +489,18 @@ static void read_peer(struct conn *c)
 		c->peer.addr[10] = c->peer.addr[11] = 0xff;
 		memcpy(c->peer.addr + 12, &in->sin_addr, 4);
 		c->peer.port = ntohs(in->sin_port);
-		c->peer.is_unix = false;
+		c->is_unix = false;
 	} else if (ss.ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
 		memcpy(c->peer.addr, &in6->sin6_addr, 16);
 		c->peer.port = ntohs(in6->sin6_port);
-		c->peer.is_unix = false;
+		c->is_unix = false;
 	}
 }
 
 static void set_options(const struct conn *c)
 {
-	if (c->peer.is_unix)
+	if (c->is_unix)
 		return;
 	/* A refused option costs speed, not correctness. */
 	int one = 1;
@@ -512,7 +522,7 @@ struct conn *conn_new(struct conn_env *env, int fd, const struct conn_io *io,
 	c->ops = ops;
 	c->owner = owner;
 	c->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-	c->opened_ms = loop_now_ms(env->loop);
+	c->opened_ms = (uint32_t)loop_now_ms(env->loop);
 	c->reading = true;
 	read_peer(c);
 	set_options(c);
@@ -554,6 +564,7 @@ static void conn_free(void *p)
 	struct conn *c = p;
 	CHECK_OBJ(c, CONN_MAGIC);
 	drop_kept(c);
+	free(c->rest);
 	c->magic = 0;
 	pool_give(&c->env->conns, c);
 }
@@ -622,7 +633,7 @@ void conn_call_on_drain(struct conn *c, size_t mark)
 	if (c->state != CONN_OPEN)
 		return;
 	c->want_drain = true;
-	c->drain_mark = mark;
+	c->drain_mark = mark < UINT32_MAX ? (uint32_t)mark : UINT32_MAX;
 	if (c->draining) {
 		/* A peer that takes everything at once must not keep this turn from ending: the
 		 * writable event of the next one goes on. */
@@ -683,7 +694,7 @@ const char *conn_peer_text(const struct conn *c, char out[64])
 	static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 	char host[INET6_ADDRSTRLEN] = "";
 
-	if (c->peer.is_unix) {
+	if (c->is_unix) {
 		snprintf(out, 64, "unix");
 	} else if (memcmp(c->peer.addr, v4_mapped, sizeof(v4_mapped)) == 0) {
 		inet_ntop(AF_INET, c->peer.addr + 12, host, sizeof(host));

@@ -86,12 +86,11 @@ struct conn_env {
 #define CONN_IN_MAX ((size_t)256 << 10)
 
 struct conn_peer {
-	uint8_t addr[16]; /* IPv6 or v4-mapped */
 	uint16_t port;
-	bool is_unix;
+	uint8_t addr[16]; /* IPv6 or v4-mapped */
 };
 
-struct conn_timer;
+struct conn_rest;
 
 /* In the order of use: what sending touches comes first, in two cache lines. Idle connections are
  * many: what few need is a pointer. */
@@ -102,8 +101,7 @@ struct conn {
 	const struct conn_io *io;
 	/* private but for is_admin */
 	struct conn_chunk *out_first, *out_last;
-	size_t out_bytes;    /* queued and not yet written */
-	uint32_t out_offset; /* bytes of the first frame already written */
+	size_t out_bytes; /* queued and not yet written */
 	unsigned state : 2;
 	unsigned close_reason : 6;
 	unsigned broken : 6; /* close_reason + 1 of a failure to be told at the end of the turn */
@@ -118,24 +116,23 @@ struct conn {
 	bool draining : 1;      /* inside on_drain */
 	bool drain_later : 1;   /* on_drain not before the next turn */
 	bool fin_sent : 1;
-	bool in_batch : 1;        /* waits in env->batch to be written */
-	bool is_fresh : 1;        /* nobody has taken any of its input yet */
-	bool is_admin : 1;        /* came in through the admin socket */
-	struct conn_timer *timer; /* write timeout and linger, while it runs */
+	bool in_batch : 1; /* waits in env->batch to be written */
+	bool is_fresh : 1; /* nobody has taken any of its input yet */
+	bool is_admin : 1; /* came in through the admin socket */
+	bool is_unix : 1;  /* not peer: it has no address, or none that could be had */
+	uint32_t drain_mark;
+	struct conn_rest *rest; /* NULL: nothing of it */
 	/* second line */
 	struct loop_task flush;
 	uint64_t out_total, in_total; /* bytes; may be read */
 	const struct conn_ops *ops;
 	void *owner;
-	size_t drain_mark;
-	/* the rest */
 	struct watch watch;
-	struct buf *in;     /* what the owner left; NULL: nothing */
-	uint64_t opened_ms; /* may be read */
-	uint64_t id;        /* unique in the process, for logs and `kick` */
+	/* third line */
+	uint64_t id; /* unique in the process, for logs and `kick` */
 	LIST_ENTRY(conn) link;
+	uint32_t opened_ms; /* its low half; may be read */
 	struct conn_peer peer;
-	uint32_t discarded; /* bytes thrown away while FINISHING */
 };
 
 /* All connections are gone, and so is what the loop was to free later. */

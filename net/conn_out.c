@@ -10,7 +10,7 @@
  *
  *   chunk:  [head … tail) are in use; head > 0 in the first chunk only, tail < SLOTS in the last
  *
- * The first frame may be partially written (c->out_offset); such a frame is never dropped, or the
+ * The first frame may be partially written (offset); such a frame is never dropped, or the
  * peer's framing would break.
  *
  * It must never call the owner or close the connection: it only reports.
@@ -27,10 +27,11 @@
 struct conn_chunk {
 	struct conn_chunk *next;
 	uint16_t head, tail;
+	uint32_t offset; /* in the first chunk: bytes of its first frame already written */
 	struct frame *slots[CHUNK_SLOTS];
 };
 
-static_assert(sizeof(struct conn) <= 200, "idle connections are many");
+static_assert(sizeof(struct conn) <= 176, "idle connections are many");
 
 static struct conn_chunk *chunk_get(struct conn_env *env)
 {
@@ -43,6 +44,7 @@ static struct conn_chunk *chunk_get(struct conn_env *env)
 	}
 	k->next = NULL;
 	k->head = k->tail = 0;
+	k->offset = 0;
 	return k;
 }
 
@@ -113,12 +115,11 @@ void conn_out_clear(struct conn *c)
 	while ((f = queue_shift(c)))
 		frame_unref(f);
 	c->out_bytes = 0;
-	c->out_offset = 0;
 }
 
 int conn_out_gather(const struct conn *c, struct iovec *iov, int max)
 {
-	size_t offset = c->out_offset;
+	size_t offset = c->out_first ? c->out_first->offset : 0;
 	int n = 0;
 
 	for (const struct conn_chunk *k = c->out_first; k && n < max; k = k->next) {
@@ -139,14 +140,14 @@ void conn_out_advance(struct conn *c, size_t n)
 	c->out_total += n;
 	count_add(c->env->counters, COUNTER_BYTES_OUT, (int64_t)n);
 	while (n > 0) {
-		struct frame *first = c->out_first->slots[c->out_first->head];
-		size_t left = first->n - c->out_offset;
+		struct conn_chunk *k = c->out_first;
+		size_t left = k->slots[k->head]->n - k->offset;
 		if (n < left) {
-			c->out_offset += (uint32_t)n;
+			k->offset += (uint32_t)n;
 			return;
 		}
 		n -= left;
-		c->out_offset = 0;
+		k->offset = 0;
 		frame_unref(queue_shift(c));
 	}
 }
@@ -172,7 +173,8 @@ int conn_out_write(struct conn *c)
 uint64_t conn_drop_messages(struct conn *c)
 {
 	struct conn_chunk *k = c->out_first;
-	unsigned keep_first = c->out_offset > 0; /* a frame that is partially written must go on */
+	uint32_t offset = k ? k->offset : 0;
+	bool keep_first = offset > 0; /* a frame that is partially written must go on */
 	uint64_t lowest = 0;
 
 	c->out_first = c->out_last = NULL;
@@ -180,7 +182,7 @@ uint64_t conn_drop_messages(struct conn *c)
 		for (unsigned i = k->head; i < k->tail; i++) {
 			struct frame *f = k->slots[i];
 			if (keep_first || !f->is_message) {
-				keep_first = 0;
+				keep_first = false;
 				queue_append(c, f);
 				continue;
 			}
@@ -193,6 +195,8 @@ uint64_t conn_drop_messages(struct conn *c)
 		chunk_put(c->env, k);
 		k = next;
 	}
+	if (offset > 0)
+		c->out_first->offset = offset;
 	if (c->want_drain)
 		conn_call_on_drain(c, c->drain_mark);
 	return lowest;

@@ -11,6 +11,15 @@
 
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_CLOSED };
 
+/* What few connections have: it goes when nothing is in it. */
+struct conn_rest {
+	struct conn *conn;
+	struct loop_timer timer; /* write timeout and linger */
+	uint32_t kernel_queue;   /* SIOCOUTQ when the write timeout was set */
+	uint32_t discarded;      /* bytes thrown away while FINISHING */
+	struct buf in;           /* what the owner left */
+};
+
 /* Append a frame to the out queue; takes a reference of its own. */
 void conn_out_push(struct conn *c, struct frame *f);
 /* Write until the queue is empty (0), the socket is full (-EAGAIN) or broken (other -errno). */

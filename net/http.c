@@ -665,7 +665,7 @@ void http_close_if_idle(struct conn *c)
 		return;
 	struct http *h = http_of(c);
 	/* Who has just come, to look at our health perhaps, gets to say so. */
-	if (c->in_total == 0 && loop_now_ms(c->env->loop) - c->opened_ms < FRESH_MS)
+	if (c->in_total == 0 && (uint32_t)loop_now_ms(c->env->loop) - c->opened_ms < FRESH_MS)
 		return;
 
 	if (TAILQ_EMPTY(&h->exchanges) && !h->pieces)

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/obj.h"
+#include "net/conn_private.h"
 #include "tests/unit/net/conn_rig.h"
 
 /* --- input ----------------------------------------------------------------------------------- */
@@ -29,14 +30,14 @@ static void test_unconsumed_input_is_kept_and_offered_with_more(void **state)
 	r->take = 2;
 	wire_send(&r->w, SLICE("abcde"));
 	assert_int_equal(r->inputs, 1);
-	assert_true(slice_eq_str(buf_slice(c->in), "cde"));
+	assert_true(slice_eq_str(buf_slice(&c->rest->in), "cde"));
 	wire_send(&r->w, SLICE("f"));
 	assert_int_equal(r->inputs, 2);
-	assert_true(slice_eq_str(buf_slice(c->in), "ef"));
+	assert_true(slice_eq_str(buf_slice(&c->rest->in), "ef"));
 	r->take = SIZE_MAX;
 	wire_send(&r->w, SLICE("g"));
 	assert_true(slice_eq_str(buf_slice(&r->input), "abcdefg"));
-	assert_null(c->in); /* an idle connection owns no memory */
+	assert_null(c->rest); /* an idle connection owns no memory */
 	assert_int_equal(c->in_total, 7);
 	assert_int_equal(rig_count(r, COUNTER_BYTES_IN), 7);
 }
@@ -49,7 +50,7 @@ static void test_input_beyond_in_max_stops_reading(void **state)
 	memset(block, 'b', sizeof(block));
 	r->take = 0;
 	wire_send(&r->w, slice_make(block, sizeof(block)));
-	assert_in_range(c->in->n, r->w.env.in_max, r->w.env.in_max + 65536);
+	assert_in_range(c->rest->in.n, r->w.env.in_max, r->w.env.in_max + 65536);
 	r->take = SIZE_MAX;
 	conn_pause(c, false);
 	conn_resume(c);
@@ -345,7 +346,7 @@ static void test_finish_discards_what_still_comes(void **state)
 	rig_expect_got(r, "refused");
 	assert_true(r->w.got_eof);
 	assert_int_equal(r->inputs, 0);
-	assert_null(c->in);
+	assert_int_equal(c->rest->in.n, 0);
 	wire_pass(&r->w, 400);
 	assert_int_equal(r->w.closed, 0);
 	wire_pass(&r->w, 200);
@@ -543,7 +544,7 @@ static void test_tcp_options_and_peer_text(void **state)
 	char want[64];
 	snprintf(want, sizeof(want), "127.0.0.1:%u", ntohs(local.sin_port));
 	assert_string_equal(conn_peer_text(c, text), want);
-	assert_false(c->peer.is_unix);
+	assert_false(c->is_unix);
 	conn_close(c, CLOSE_NORMAL);
 	close(r->w.peer);
 	r->w.peer = -1;

@@ -363,7 +363,7 @@ static void test_wait_keeps_later_requests_unread(void **state)
 	rig_expect(r, "polledHTTP/1.1 200 OK");
 	rig_expect(r, "GET /2?");
 	rig_expect(r, "GET /3?");
-	assert_null(r->w.conn->in); /* idle again: nothing is kept */
+	assert_null(r->w.conn->rest); /* idle again: nothing is kept */
 }
 
 /* --- taking over ----------------------------------------------------------------------------- */
