@@ -10,6 +10,7 @@
  */
 #include "base/xalloc.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,13 @@ void *xpages(size_t size)
 		munmap(p, before);
 	munmap(p + before + size, size - before);
 	return p + before;
+}
+
+void xtrim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif /* others do so unasked, or can not */
 }
 
 void *xcalloc(size_t n, size_t size)

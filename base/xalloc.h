@@ -16,6 +16,9 @@ void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull));
 /* Zeroed pages from the kernel, a power of two of bytes and aligned to it. Free with munmap(). */
 void *xpages(size_t size) __attribute__((returns_nonnull));
+/* What was freed goes back to the kernel, as far as whole pages are free. Milliseconds at most, in
+ * which other threads may wait for memory: not for every turn. */
+void xtrim(void);
 char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 /* A NUL-terminated copy of n bytes. */
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));

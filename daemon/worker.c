@@ -18,6 +18,10 @@
 #include "transports/transport.h"
 
 #define DRAIN_LOOK_MS 50
+/* What a crowd's handshakes took is free again soon, but under what else was allocated meanwhile,
+ * where malloc leaves it: so long after so many came it is given back. */
+#define TRIM_CONNECTIONS 64
+#define TRIM_MS          500
 
 /* --- options into the parts ------------------------------------------------------------------ */
 
@@ -145,6 +149,14 @@ static void set_up_connections(struct worker *w, const struct config *c)
 
 /* --- connections ----------------------------------------------------------------------------- */
 
+static void on_trim(struct loop_timer *t)
+{
+	struct worker *w = container_of(t, struct worker, trim_timer);
+
+	w->accepted_n = 0;
+	xtrim();
+}
+
 static void accept_connection(void *arg, int fd, bool is_admin)
 {
 	struct worker *w = arg;
@@ -152,6 +164,8 @@ static void accept_connection(void *arg, int fd, bool is_admin)
 
 	c->is_admin = is_admin;
 	http_serve(c, &w->http);
+	if (++w->accepted_n == TRIM_CONNECTIONS)
+		loop_timer_set(w->loop, &w->trim_timer, TRIM_MS);
 }
 
 void worker_listen(struct worker *w, int fd, bool is_admin)
@@ -202,6 +216,7 @@ static void stop(struct worker *w)
 
 	stop_listening(w);
 	loop_timer_clear(w->loop, &w->drain_timer);
+	loop_timer_clear(w->loop, &w->trim_timer);
 	demo_stats_stop(w->demo_stats);
 	while ((c = LIST_FIRST(&w->conns.all)) != NULL)
 		conn_close(c, CLOSE_DRAIN);
@@ -390,6 +405,7 @@ struct worker *worker_new(struct server *s, unsigned index)
 	w->http = http_config_of(c, &w->gateway);
 	set_up_deflate(w, c);
 	loop_timer_init(&w->drain_timer, on_drain_look);
+	loop_timer_init(&w->trim_timer, on_trim);
 	mailbox_attach(&w->mailbox, w->loop, on_letter, w);
 	history_add_worker(s->history, &w->mailbox);
 	if (index == 0 && c->demo)

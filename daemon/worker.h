@@ -33,6 +33,8 @@ struct worker {
 	struct listener *listeners[64];
 	size_t listener_n;
 	struct loop_timer drain_timer;
+	unsigned accepted_n; /* since memory was last trimmed */
+	struct loop_timer trim_timer;
 	struct demo_stats *demo_stats; /* of the first worker, with server.demo; else NULL */
 };
 
