@@ -100,8 +100,8 @@ struct conn {
 	struct conn_env *env;
 	const struct conn_io *io;
 	/* private but for is_admin */
-	struct conn_chunk *out_first, *out_last;
-	size_t out_bytes; /* queued and not yet written */
+	struct conn_chunk *out_first, *out_last; /* the last: while there is a first */
+	size_t out_bytes;                        /* queued and not yet written */
 	unsigned state : 2;
 	unsigned close_reason : 6;
 	unsigned broken : 6; /* close_reason + 1 of a failure to be told at the end of the turn */

@@ -73,9 +73,9 @@ void conn_out_chunks_clear(struct conn_env *env)
 static void queue_append(struct conn *c, struct frame *f)
 {
 	struct conn_chunk *k = c->out_last;
-	if (!k || k->tail == CHUNK_SLOTS) {
+	if (!c->out_first || k->tail == CHUNK_SLOTS) {
 		k = chunk_get(c->env);
-		if (c->out_last)
+		if (c->out_first)
 			c->out_last->next = k;
 		else
 			c->out_first = k;
@@ -94,9 +94,9 @@ static struct frame *queue_shift(struct conn *c)
 	struct frame *f = k->slots[k->head++];
 	if (k->head == k->tail) {
 		c->out_first = k->next;
-		if (!k->next)
-			c->out_last = NULL;
 		chunk_put(c->env, k);
+	} else {
+		k->offset = 0;
 	}
 	return f;
 }
@@ -119,7 +119,7 @@ void conn_out_clear(struct conn *c)
 
 int conn_out_gather(const struct conn *c, struct iovec *iov, int max)
 {
-	size_t offset = c->out_first ? c->out_first->offset : 0;
+	size_t offset = c->out_first->offset;
 	int n = 0;
 
 	for (const struct conn_chunk *k = c->out_first; k && n < max; k = k->next) {
@@ -147,7 +147,6 @@ void conn_out_advance(struct conn *c, size_t n)
 			return;
 		}
 		n -= left;
-		k->offset = 0;
 		frame_unref(queue_shift(c));
 	}
 }
@@ -177,7 +176,7 @@ uint64_t conn_drop_messages(struct conn *c)
 	bool keep_first = offset > 0; /* a frame that is partially written must go on */
 	uint64_t lowest = 0;
 
-	c->out_first = c->out_last = NULL;
+	c->out_first = NULL;
 	while (k) {
 		for (unsigned i = k->head; i < k->tail; i++) {
 			struct frame *f = k->slots[i];
