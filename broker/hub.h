@@ -80,8 +80,8 @@ struct hub {
 	uint64_t head; /* newest seq announced to this worker */
 	struct channel *channels;
 	struct pattern_index patterns;
-	uint32_t deliveries; /* number of messages that went to more than one of both; never 0
-				again: forget_deliveries() */
+	uint32_t deliveries; /* number of the last message that went to more than one of both;
+				0: of none */
 	TAILQ_HEAD(channel_list, channel)
 	idle; /* channels without subscribers, longest idle first */
 	size_t idle_n;

@@ -73,6 +73,16 @@ static void a_name_is_the_lowest_id_of_it(void **state)
 		assert_int_equal(id.bytes[i], 0);
 }
 
+static void two_halves_make_the_id_again(void **state)
+{
+	struct session_id id, again;
+
+	(void)state;
+	session_id_make(&id);
+	again = session_id_join(session_name_value(&id), session_id_secret(&id));
+	assert_memory_equal(&again, &id, sizeof(id));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +90,7 @@ int main(void)
 		cmocka_unit_test(two_ids_differ_in_both_halves),
 		cmocka_unit_test(what_is_no_id_changes_nothing),
 		cmocka_unit_test(a_name_is_the_lowest_id_of_it),
+		cmocka_unit_test(two_halves_make_the_id_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,6 +44,22 @@ static void test_strings(void **state)
 	free(p);
 }
 
+static void test_pages_are_aligned_and_zeroed(void **state)
+{
+	const size_t size = (size_t)64 << 10;
+	char *blocks[8];
+
+	for (size_t i = 0; i < 8; i++) {
+		blocks[i] = xpages(size);
+		assert_int_equal((uintptr_t)blocks[i] % size, 0);
+		for (size_t k = 0; k < size; k++)
+			assert_int_equal(blocks[i][k], 0);
+		memset(blocks[i], 'x', size);
+	}
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(munmap(blocks[i], size), 0);
+}
+
 static void test_ends_the_process_when_memory_is_gone(void **state)
 {
 	volatile size_t huge = PTRDIFF_MAX / 2;
@@ -67,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gives_memory),
 		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_pages_are_aligned_and_zeroed),
 		cmocka_unit_test(test_ends_the_process_when_memory_is_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
