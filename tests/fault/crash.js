@@ -28,15 +28,15 @@ class Round {
 
   // Publishes many at a time over one WebSocket.
   async overWebSocket(channel, k) {
-    const w = await WsClient.open(this.d, '/v1/ws');
     const sent = new Map();
-    let ref = 0;
+    let w, ref = 0;
     const more = () => {
       const payload = `${this.n}.${k}.${ref}`;
       sent.set(ref, payload);
       w.send({ type: 'publish', channel, data: payload, ref: ref++ });
     };
     try {
+      w = await WsClient.open(this.d, '/v1/ws');
       await w.hello();
       for (let i = 0; i < 100; i++) more();
       for (;;) {
@@ -48,7 +48,7 @@ class Round {
     } catch (err) {
       if (!this.stop || !isGone(err)) throw err;
     } finally {
-      w.close();
+      w?.close();
     }
   }
 
