@@ -44,7 +44,7 @@ static struct hub_limits hub_limits_of(const struct config *c)
 		/* More keep the readers busy no better, and all answers may come in one turn. */
 		.pages = 32,
 		/* A few milliseconds with the writes to sockets, whatever comes back at once. */
-		.replay_turn_bytes = 512 << 10,
+		.replay_turn_bytes = 128 << 10,
 		/* A client between two polls finds its channel's history still in memory. */
 		.idle_channel_ms = 30000,
 		.idle_channels = 10000,

@@ -13,6 +13,8 @@ void gateway_fini(struct gateway *g)
 	assert(LIST_EMPTY(&g->sessions));
 	pool_fini(&g->websockets);
 	pool_fini(&g->streams);
+	pool_fini(&g->polls);
+	pool_fini(&g->hauls);
 }
 
 /* --- routing --------------------------------------------------------------------------------- */

@@ -56,7 +56,9 @@ struct gateway {
 	bool is_draining;
 	LIST_HEAD(session_list, session) sessions;
 	size_t session_n;
-	struct pool websockets, streams; /* sessions of these transports */
+	struct pool websockets, streams,
+		polls;     /* sessions of these transports; polls: long ones … */
+	struct pool hauls; /* … and what they are about to answer */
 	/* The process's own requests (health, metrics, admin …); asked before the transports.
 	 * NULL-terminated. */
 	const struct transport_ops *const *extra;

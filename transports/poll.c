@@ -72,7 +72,7 @@ static void on_answer(struct loop_task *t);
 static struct haul *haul_of(struct poll *p)
 {
 	if (!p->haul) {
-		p->haul = xcalloc(1, sizeof(*p->haul));
+		p->haul = pool_take(&p->session.gateway->hauls, sizeof(*p->haul));
 		p->haul->poll = p;
 		p->haul->items = p->haul->few;
 		p->haul->item_room = FEW;
@@ -91,7 +91,7 @@ static void haul_free(struct haul *c)
 		free(c->items);
 	buf_fini(&c->gaps);
 	buf_fini(&c->events);
-	free(c);
+	pool_give(&c->poll->session.gateway->hauls, c);
 }
 
 static bool has_something(const struct poll *p)
@@ -272,7 +272,10 @@ static void close_poll(struct poll *p, enum close_reason reason)
 		loop_at_end_cancel(p->session.gateway->loop, &p->haul->answer);
 	session_end(&p->session, reason);
 	haul_free(p->haul);
-	free(p);
+	if (p->waits)
+		pool_give(&p->session.gateway->polls, p);
+	else
+		free(p);
 }
 
 static void on_abort(struct http_exchange *x)
@@ -546,7 +549,7 @@ static struct poll *poll_new(struct gateway *g, struct http_exchange *x, struct 
 	struct poll *p;
 
 	if (waits) {
-		p = xcalloc(1, sizeof(*p));
+		p = pool_take(&g->polls, sizeof(*p));
 	} else {
 		sp = xcalloc(1, sizeof(*sp));
 		p = &sp->poll;
