@@ -19,7 +19,8 @@
 
 #define DRAIN_LOOK_MS 50
 /* What a crowd's handshakes took is free again soon, but under what else was allocated meanwhile,
- * where malloc leaves it: so long after so many came it is given back. */
+ * where malloc leaves it: when so many came it is given back, but so long after the last of them,
+ * as that takes milliseconds. */
 #define TRIM_CONNECTIONS 64
 #define TRIM_MS          500
 
@@ -164,7 +165,7 @@ static void accept_connection(void *arg, int fd, bool is_admin)
 
 	c->is_admin = is_admin;
 	http_serve(c, &w->http);
-	if (++w->accepted_n == TRIM_CONNECTIONS)
+	if (++w->accepted_n >= TRIM_CONNECTIONS)
 		loop_timer_set(w->loop, &w->trim_timer, TRIM_MS);
 }
 
