@@ -410,6 +410,8 @@ static void turn(struct loop *l, bool block)
 		log_error("loop-failed", "loop=%s", l->name);
 		abort();
 	}
+	if (l->inbox.awake)
+		l->inbox.awake(l->inbox.arg);
 	end_stage(l);
 	if (l->inbox.open)
 		l->inbox.open(l->inbox.arg);

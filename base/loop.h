@@ -48,6 +48,9 @@ struct loop_inbox {
 	/* The loop is about to sleep: false when there are letters. Otherwise who brings the next
 	 * one wakes it, by an event of this loop. */
 	bool (*may_sleep)(void *arg);
+	/* Once per turn, before what its events caused is posted: the loop is awake, by whatever
+	 * event; no need to wake it. */
+	void (*awake)(void *arg);
 	/* Once per turn, after the events: handle what is there. */
 	void (*open)(void *arg);
 	void *arg;

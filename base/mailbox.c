@@ -192,6 +192,15 @@ static bool may_sleep(void *arg)
 	return is_empty;
 }
 
+static void awake(void *arg)
+{
+	struct mailbox *mb = arg;
+
+	pthread_mutex_lock(&mb->lock);
+	mb->is_asleep = false;
+	pthread_mutex_unlock(&mb->lock);
+}
+
 static void open_box(void *arg)
 {
 	struct mailbox *mb = arg;
@@ -226,7 +235,7 @@ void mailbox_attach(struct mailbox *mb, struct loop *l, void (*fn)(struct letter
 		log_error("out_of_descriptors", "");
 		abort();
 	}
-	loop_set_inbox(l, &(struct loop_inbox){may_sleep, open_box, mb});
+	loop_set_inbox(l, &(struct loop_inbox){may_sleep, awake, open_box, mb});
 }
 
 void mailbox_detach(struct mailbox *mb)
