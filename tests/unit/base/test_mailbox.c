@@ -6,9 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <event2/event.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/loop.h"
 #include "base/mailbox.h"
@@ -179,6 +181,9 @@ static void test_detached_inside_the_handler(void **state)
 	reader_fini(&r);
 }
 
+static struct mailbox *own_box;
+static struct loop_task own_post;
+
 static void *post_one(void *arg)
 {
 	struct reader *r = arg;
@@ -205,6 +210,43 @@ static void test_a_receiver_that_is_awake_is_not_woken(void **state)
 	while (r.got < 3)
 		loop_turn(r.loop, true);
 	pthread_join(thread, NULL);
+	reader_fini(&r);
+}
+
+static void post_at_end(struct loop_task *t)
+{
+	UNUSED(t);
+	mailbox_post(own_box, parcel_new(0, 0));
+}
+
+static void on_peer(evutil_socket_t fd, short what, void *arg)
+{
+	UNUSED(fd);
+	UNUSED(what);
+	loop_soon(((struct reader *)arg)->loop, &own_post);
+}
+
+/* Nor does it wake itself, whatever woke it. */
+static void test_a_letter_to_oneself_after_other_events_wakes_nobody(void **state)
+{
+	struct reader r;
+	int pipe_fds[2];
+
+	reader_init(&r);
+	mailbox_attach(&r.mb, r.loop, on_letter, &r);
+	own_box = &r.mb;
+	loop_task_init(&own_post, post_at_end);
+	assert_int_equal(pipe(pipe_fds), 0);
+	struct event *e =
+		event_new(loop_event_base(r.loop), pipe_fds[0], EV_READ | EV_ET, on_peer, &r);
+	event_add(e, NULL);
+	assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+	loop_turn(r.loop, true); /* it says that it sleeps, and the pipe wakes it */
+	assert_int_equal(r.got, 1);
+	assert_false(is_readable(&r.mb));
+	event_free(e);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
 	reader_fini(&r);
 }
 
@@ -394,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_letters_to_oneself_come_later),
 		cmocka_unit_test(test_detached_inside_the_handler),
 		cmocka_unit_test(test_a_receiver_that_is_awake_is_not_woken),
+		cmocka_unit_test(test_a_letter_to_oneself_after_other_events_wakes_nobody),
 		cmocka_unit_test(test_many_senders_one_loop),
 		cmocka_unit_test(test_many_senders_that_keep_below_a_limit),
 		cmocka_unit_test(test_letters_travel_back),
