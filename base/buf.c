@@ -35,11 +35,17 @@ void buf_init(struct buf *b, size_t cap)
 	*b = (struct buf){.cap = cap};
 }
 
+void buf_init_lent(struct buf *b, size_t cap, char *p, size_t room)
+{
+	*b = (struct buf){.p = p, .room = room, .cap = cap, .is_lent = true};
+}
+
 void buf_fini(struct buf *b)
 {
 	size_t cap = b->cap;
 
-	free(b->p);
+	if (!b->is_lent)
+		free(b->p);
 	buf_init(b, cap);
 }
 
@@ -49,12 +55,28 @@ void buf_clear(struct buf *b)
 	b->failed = false;
 }
 
+/* Move to so much room. */
+static bool move(struct buf *b, size_t room)
+{
+	bool may_fail = room > SMALL && b->cap != 0 && b->cap != SIZE_MAX;
+	char *old = b->is_lent ? NULL : b->p;
+	char *p = may_fail ? realloc(old, room) : xrealloc(old, room);
+
+	if (p == NULL)
+		return false;
+	if (b->is_lent)
+		memcpy(p, b->p, b->n);
+	b->is_lent = false;
+	b->p = p;
+	b->room = room;
+	return true;
+}
+
 /* Make room for n more bytes within the cap, and for `extra` that are not counted against it. */
 static int make_room(struct buf *b, size_t n, size_t extra)
 {
 	size_t cap = cap_of(b);
 	size_t room, need;
-	char *p;
 
 	if (b->failed || n > cap || b->n > cap - n)
 		return -ENOBUFS;
@@ -66,13 +88,7 @@ static int make_room(struct buf *b, size_t n, size_t extra)
 		room = ROOM_FIRST;
 	if (room < need)
 		room = need;
-	bool may_fail = room > SMALL && b->cap != 0 && b->cap != SIZE_MAX;
-	p = may_fail ? realloc(b->p, room) : xrealloc(b->p, room);
-	if (p == NULL)
-		return -ENOBUFS;
-	b->p = p;
-	b->room = room;
-	return 0;
+	return move(b, room) ? 0 : -ENOBUFS;
 }
 
 /* make_room() for an append, which leaves its mark when it fails. */
@@ -90,7 +106,7 @@ int buf_reserve(struct buf *b, size_t n)
 	return make_room(b, n, 0);
 }
 
-int buf_add(struct buf *b, const void *p, size_t n)
+int buf_add_grow(struct buf *b, const void *p, size_t n)
 {
 	int rc = make_room_or_fail(b, n, 0);
 
@@ -100,21 +116,6 @@ int buf_add(struct buf *b, const void *p, size_t n)
 		memcpy(b->p + b->n, p, n);
 	b->n += n;
 	return 0;
-}
-
-int buf_add_slice(struct buf *b, struct slice s)
-{
-	return buf_add(b, s.p, s.n);
-}
-
-int buf_add_str(struct buf *b, const char *s)
-{
-	return buf_add(b, s, strlen(s));
-}
-
-int buf_add_char(struct buf *b, char c)
-{
-	return buf_add(b, &c, 1);
 }
 
 int buf_add_u64(struct buf *b, uint64_t v)

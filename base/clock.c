@@ -44,6 +44,16 @@ int64_t clock_wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+int64_t clock_wall_s(void)
+{
+	struct timespec ts;
+
+	if (atomic_load_explicit(&fake, memory_order_relaxed))
+		return clock_wall_ms() / 1000;
+	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	return (int64_t)ts.tv_sec;
+}
+
 void clock_fake_set(uint64_t mono_us, int64_t wall_ms)
 {
 	atomic_store_explicit(&fake_mono_us, mono_us, memory_order_relaxed);

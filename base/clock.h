@@ -13,6 +13,8 @@ uint64_t clock_mono_us(void);
 uint64_t clock_mono_ms(void);
 /* Wall clock, milliseconds since 1970, for time stamps that people and clients see. */
 int64_t clock_wall_ms(void);
+/* The same in seconds, some milliseconds late now and then: a fraction of the cost. */
+int64_t clock_wall_s(void);
 
 /* From now on time stands still at these values. */
 void clock_fake_set(uint64_t mono_us, int64_t wall_ms);

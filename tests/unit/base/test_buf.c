@@ -167,6 +167,43 @@ static void test_consume_from_the_front(void **state)
 	buf_fini(&b);
 }
 
+static void test_lent_bytes_are_used_and_left_alone(void **state)
+{
+	char lent[8] = "--------";
+	struct buf b;
+
+	buf_init_lent(&b, 20, lent, 4);
+	assert_int_equal(buf_add_str(&b, "abcd"), 0);
+	assert_ptr_equal(b.p, lent);
+	assert_int_equal(buf_addf(&b, "%d", 56789), 0);
+	assert_ptr_not_equal(b.p, lent);
+	assert_text(&b, "abcd56789");
+	assert_memory_equal(lent, "abcd----", sizeof(lent));
+	assert_int_equal(buf_add_str(&b, "more than twenty"), -ENOBUFS);
+	assert_text(&b, "abcd56789");
+	buf_fini(&b);
+	assert_memory_equal(lent, "abcd----", sizeof(lent));
+	buf_init_lent(&b, 0, lent, sizeof(lent));
+	assert_int_equal(buf_add_char(&b, 'x'), 0);
+	buf_fini(&b); /* never moved: nothing to free */
+	assert_int_equal(buf_add_str(&b, "its own now"), 0);
+	assert_memory_equal(lent, "xbcd----", sizeof(lent));
+	buf_fini(&b);
+}
+
+/* The cap counts, whatever room there is. */
+static void test_cap_is_below_the_room(void **state)
+{
+	char lent[8];
+	struct buf b;
+
+	buf_init_lent(&b, 3, lent, sizeof(lent));
+	assert_int_equal(buf_add_str(&b, "abc"), 0);
+	assert_int_equal(buf_add_char(&b, 'd'), -ENOBUFS);
+	assert_text(&b, "abc");
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +213,8 @@ int main(void)
 		cmocka_unit_test(test_formatting_longer_than_the_room),
 		cmocka_unit_test(test_without_memory_what_we_write_ourselves_ends_the_process),
 		cmocka_unit_test(test_cap_is_exact),
+		cmocka_unit_test(test_lent_bytes_are_used_and_left_alone),
+		cmocka_unit_test(test_cap_is_below_the_room),
 		cmocka_unit_test(test_failed_buf_refuses_until_cleared),
 		cmocka_unit_test(test_reserve_that_does_not_fit_is_no_failure),
 		cmocka_unit_test(test_consume_from_the_front),

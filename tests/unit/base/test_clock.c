@@ -19,6 +19,7 @@ static void test_real_hands(void **state)
 	assert_true(before > 0);
 	assert_true(clock_mono_us() >= before);
 	assert_true(clock_mono_ms() >= before / 1000);
+	assert_true(clock_wall_s() >= wall_ms / 1000 - 1 && clock_wall_s() <= now_ms / 1000 + 60);
 	assert_true(wall_ms > now_ms - 60000 && wall_ms < now_ms + 60000);
 }
 
@@ -28,6 +29,7 @@ static void test_fake_hands_stand_still(void **state)
 	assert_int_equal(clock_mono_us(), 5000123);
 	assert_int_equal(clock_mono_ms(), 5000);
 	assert_int_equal(clock_wall_ms(), 1790000000123);
+	assert_int_equal(clock_wall_s(), 1790000000);
 	assert_int_equal(clock_mono_us(), 5000123);
 	clock_fake_off();
 	assert_int_not_equal(clock_mono_us(), 5000123);
