@@ -41,8 +41,8 @@ struct http_header {
 	struct slice name, value; /* value without white space around it */
 };
 
-/* Valid during on_request only, except through an exchange that has not been answered yet and does
- * not wait (http_exchange_wait): then until it is or does. */
+/* Valid during on_request only, except through an exchange that has not been answered yet, and was
+ * not told to wait or to forget it: then until it is. */
 struct http_request {
 	enum http_method method;
 	struct slice method_text;
@@ -131,6 +131,8 @@ bool http_wants_gzip(const struct http_exchange *x, int status, const char *type
 void http_respond_fault(struct http_exchange *x, enum fault_id id, const char *extra_headers,
 			const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/* Nobody will look at the request any more: its memory goes now, not with the answer. */
+void http_exchange_forget(struct http_exchange *x);
 /* Waiting long (long poll), inside on_request or later: from now on a client that hangs up (FIN
  * too) is noticed at once: on_abort. Input that comes meanwhile is kept up to the limits and not
  * parsed until the answer is complete. `then` is called once if there is none after ms; calling

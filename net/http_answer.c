@@ -83,7 +83,7 @@ static const char *date_now(void)
 	static _Thread_local char text[64];
 	static _Thread_local time_t second = -1;
 
-	time_t now = (time_t)(clock_wall_ms() / 1000);
+	time_t now = clock_wall_s();
 	if (now == second)
 		return text;
 	struct tm t;
@@ -139,11 +139,11 @@ static void add_cors(struct buf *out, const struct http_exchange *x)
 	if (!cors_is_on(cfg))
 		return;
 	struct slice allowed = cors_allowed(x);
-	if (allowed.p)
-		buf_addf(out,
-			 "Access-Control-Allow-Origin: %.*s\r\n"
-			 "Access-Control-Expose-Headers: ETag, Retry-After\r\n",
-			 SLICE_ARG(allowed));
+	if (allowed.p) {
+		buf_add_str(out, "Access-Control-Allow-Origin: ");
+		buf_add_slice(out, allowed);
+		buf_add_str(out, "\r\nAccess-Control-Expose-Headers: ETag, Retry-After\r\n");
+	}
 	if (strcmp(cfg->cors_origins, "*") != 0)
 		buf_add_str(out, "Vary: Origin\r\n"); /* whatever the answer was this time */
 }
@@ -174,7 +174,7 @@ void http_answer_options(struct http_exchange *x)
 /* --- answers --------------------------------------------------------------------------------- */
 
 /* "name value CRLF"; heads are many, and printf is dear. */
-static void add_words(struct buf *out, const char *name, const char *value)
+static inline void add_words(struct buf *out, const char *name, const char *value)
 {
 	buf_add_str(out, name);
 	buf_add_str(out, value);
@@ -230,19 +230,14 @@ static struct frame *frame_of_head(const struct http_exchange *x, const struct o
 				   size_t body_n, size_t room, size_t *ret_at)
 {
 	static _Thread_local char usual[HEAD_USUAL];
-	struct buf head = {.p = usual, .room = sizeof(usual), .cap = sizeof(usual)};
+	struct buf head;
 
+	buf_init_lent(&head, 0, usual, sizeof(usual));
 	add_head(&head, x, o, body_n);
-	bool is_long = head.failed;
-	if (is_long) {
-		head = (struct buf){0};
-		add_head(&head, x, o, body_n);
-	}
 	struct frame *f = frame_new(head.n + room);
 	memcpy(f->bytes, head.p, head.n);
 	*ret_at = head.n;
-	if (is_long)
-		buf_fini(&head);
+	buf_fini(&head);
 	return f;
 }
 

@@ -111,6 +111,21 @@ bool http_codings_no_plain(struct http_codings q)
 	return q.identity == 0;
 }
 
+static bool is_get(const struct http_exchange *x)
+{
+	return x->method == HTTP_GET_ || x->method == HTTP_HEAD_;
+}
+
+void http_keep_codings(struct http_exchange *x)
+{
+	if (!is_get(x))
+		return;
+	struct http_codings q = http_codings_wanted(&x->message->req);
+
+	x->wants_gzip = http_codings_gzip(q);
+	x->forbids_plain = http_codings_no_plain(q);
+}
+
 static bool is_text(const char *type)
 {
 	struct slice t = slice_str(type);
@@ -121,10 +136,8 @@ static bool is_text(const char *type)
 
 bool http_varies(const struct http_exchange *x, int status, const char *type)
 {
-	bool is_get = x->method == HTTP_GET_ || x->method == HTTP_HEAD_;
-
 	/* A 304 has what the 200 would have had (RFC 9110 15.4.5). */
-	return x->http && x->http->cfg->deflater && is_get &&
+	return x->http && x->http->cfg->deflater && is_get(x) &&
 	       (status == 304 || (status == 200 && is_text(type)));
 }
 

@@ -257,14 +257,13 @@ void http_exchange_discard(struct http_exchange *x, struct loop *l)
 
 void http_exchange_forget(struct http_exchange *x)
 {
+	CHECK_OBJ(x, HTTP_EXCHANGE_MAGIC);
 	struct http_message *m = x->message;
 	struct slice origin = http_origin_named(x);
 
 	if (!m)
 		return;
-	struct http_codings q = http_codings_wanted(&m->req);
-	x->wants_gzip = http_codings_gzip(q);
-	x->forbids_plain = http_codings_no_plain(q);
+	http_keep_codings(x);
 	if (origin.p)
 		x->origin = xstrndup(origin.p, origin.n);
 	x->message = NULL;
@@ -293,13 +292,13 @@ static struct http_message *message_new(const struct http_scan *s, size_t head_n
 	return m;
 }
 
-/* Everything up to the next separator, which is skipped. The scanner has seen it. */
-static struct slice cut(struct slice *text, const char *separator)
+/* Everything up to the next byte c, which is skipped with as many as separate. The scanner has seen
+ * it, and that there is no CR but before an LF. */
+static struct slice cut(struct slice *text, char c, size_t separator_n)
 {
-	size_t n = strlen(separator);
-	const char *at = memmem(text->p, text->n, separator, n);
+	const char *at = memchr(text->p, c, text->n);
 	struct slice first = slice_make(text->p, (size_t)(at - text->p));
-	*text = slice_skip(*text, first.n + n);
+	*text = slice_skip(*text, first.n + separator_n);
 	return first;
 }
 
@@ -315,13 +314,13 @@ static struct slice trim(struct slice s)
 static void cut_head(struct http_message *m, struct slice head)
 {
 	struct http_request *r = &m->req;
-	r->method_text = cut(&head, " ");
-	m->target = cut(&head, " ");
-	(void)cut(&head, "\r\n");
+	r->method_text = cut(&head, ' ', 1);
+	m->target = cut(&head, ' ', 1);
+	(void)cut(&head, '\r', 2);
 	while (head.p[0] != '\r') {
-		struct slice line = cut(&head, "\r\n");
+		struct slice line = cut(&head, '\r', 2);
 		struct http_header *field = &r->headers[r->header_n++];
-		field->name = cut(&line, ":");
+		field->name = cut(&line, ':', 1);
 		field->value = trim(line);
 	}
 }
@@ -384,19 +383,29 @@ int http_body_add(struct http_message *m, struct slice bytes)
 
 /* --- looking things up ----------------------------------------------------------------------- */
 
+/* Case-insensitive. */
+static bool is_named(const struct http_header *h, struct slice name)
+{
+	return h->name.n == name.n && strncasecmp(h->name.p, name.p, name.n) == 0;
+}
+
 struct slice http_header_get(const struct http_request *r, const char *name)
 {
+	struct slice wanted = slice_str(name);
+
 	for (size_t i = 0; i < r->header_n; i++)
-		if (slice_eq_nocase(r->headers[i].name, name))
+		if (is_named(&r->headers[i], wanted))
 			return r->headers[i].value;
 	return slice_make(NULL, 0);
 }
 
 size_t http_header_count(const struct http_request *r, const char *name)
 {
+	struct slice wanted = slice_str(name);
 	size_t n = 0;
+
 	for (size_t i = 0; i < r->header_n; i++)
-		n += slice_eq_nocase(r->headers[i].name, name);
+		n += is_named(&r->headers[i], wanted);
 	return n;
 }
 
@@ -421,17 +430,20 @@ static bool list_has_token(struct slice list, const char *token)
 
 bool http_header_has_token(const struct http_request *r, const char *name, const char *token)
 {
+	struct slice wanted = slice_str(name);
+
 	for (size_t i = 0; i < r->header_n; i++)
-		if (slice_eq_nocase(r->headers[i].name, name) &&
-		    list_has_token(r->headers[i].value, token))
+		if (is_named(&r->headers[i], wanted) && list_has_token(r->headers[i].value, token))
 			return true;
 	return false;
 }
 
 struct slice http_param_get(const struct http_request *r, const char *name)
 {
+	struct slice wanted = slice_str(name);
+
 	for (size_t i = 0; i < r->param_n; i++)
-		if (slice_eq_str(r->params[i].name, name))
+		if (slice_eq(r->params[i].name, wanted))
 			return r->params[i].value;
 	return slice_make(NULL, 0);
 }

@@ -162,8 +162,6 @@ int http_parse_head(struct http_exchange *x, const struct http_scan *s, struct s
 		    size_t body_near, struct fault *ret);
 /* Bytes of its body, without framing. Return 0, or -ENOBUFS past body_max. */
 int http_body_add(struct http_message *m, struct slice bytes);
-/* Let go of the request: the answer will be made of what the exchange keeps of it. */
-void http_exchange_forget(struct http_exchange *x);
 /* Free an exchange and what it holds: at the end of the loop's turn; l NULL: now. */
 void http_exchange_discard(struct http_exchange *x, struct loop *l);
 
@@ -189,6 +187,8 @@ struct http_codings {
 	unsigned gzip, identity; /* thousandths of quality; 0: not wanted */
 };
 struct http_codings http_codings_wanted(const struct http_request *r);
+/* Of what x->message says of it, keep what the answer will need. */
+void http_keep_codings(struct http_exchange *x);
 /* Is gzip taken, and preferred to the bytes as they are? Are those refused? */
 bool http_codings_gzip(struct http_codings q);
 bool http_codings_no_plain(struct http_codings q);

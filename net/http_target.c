@@ -44,10 +44,16 @@ ssize_t http_percent_decode(struct slice text, bool plus_is_space, char *out)
 	return o - out;
 }
 
+/* RFC 3986 3.2.2: reg-name */
 static bool is_host_char(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c && strchr("-._~!$&'()*+,;=%", c));
+	static const bool allowed[256] = {
+		['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1, ['.'] = 1,
+		['_'] = 1,         ['~'] = 1,         ['!'] = 1,         ['$'] = 1, ['&'] = 1,
+		['\''] = 1,        ['('] = 1,         [')'] = 1,         ['*'] = 1, ['+'] = 1,
+		[','] = 1,         [';'] = 1,         ['='] = 1,         ['%'] = 1,
+	};
+	return allowed[(unsigned char)c];
 }
 
 static bool port_is_valid(struct slice port)

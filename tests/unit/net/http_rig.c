@@ -102,6 +102,8 @@ static void on_request(void *arg, struct http_exchange *x)
 			http_exchange_set(x, r, on_abort);
 		if (slice_starts(q->path, "/wait"))
 			http_exchange_wait(x, RIG_WAIT_MS, rig_on_time);
+		else if (slice_starts(q->path, "/later/forgotten"))
+			http_exchange_forget(x);
 	} else if (slice_starts(q->path, "/take")) {
 		http_exchange_set(x, r, on_abort);
 		http_take_over(x, rig_on_ready);

@@ -142,6 +142,24 @@ static void test_an_answer_after_waiting_is_like_any_other(void **state)
 	rig_expect_not(r, "three");
 }
 
+static void test_an_answer_to_a_forgotten_request_is_like_any_other(void **state)
+{
+	struct rig *r = *state;
+	r->cfg.cors_origins = "https://a.example https://b.example";
+	rig_start(r);
+	rig_ask(r, "POST /later/forgotten HTTP/1.1\r\nHost: h\r\nOrigin: https://b.example\r\n"
+		   "Content-Length: 2\r\n\r\n{}"
+		   "POST /later/forgotten HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+		   "Connection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n");
+	assert_int_equal(r->requests, 2);
+	rig_answer(r, 1, "two");
+	rig_answer(r, 0, "one");
+	rig_expect(r, "Access-Control-Allow-Origin: https://b.example\r\n");
+	rig_expect(r, "oneHTTP/1.1 200 OK\r\n");
+	rig_expect(r, "Connection: close\r\n");
+	assert_true(r->w.got_eof);
+}
+
 static void test_two_timeouts_behind_each_other(void **state)
 {
 	struct rig *r = *state;
@@ -437,6 +455,7 @@ int main(void)
 		RIG_TEST(test_waiting_ends_once_and_may_be_shortened),
 		RIG_TEST(test_who_is_answered_does_not_wait),
 		RIG_TEST(test_an_answer_after_waiting_is_like_any_other),
+		RIG_TEST(test_an_answer_to_a_forgotten_request_is_like_any_other),
 		RIG_TEST(test_two_timeouts_behind_each_other),
 		RIG_TEST(test_half_close_behind_a_request),
 		RIG_TEST(test_half_close_behind_two_requests),
