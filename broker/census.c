@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * census: a sharded table of subscriber counts. DESIGN: entries exist only while somebody
- * subscribes, so the table is bounded by the subscriptions themselves. The shard is chosen by
- * another hash than uthash's own, so that the tables inside the shards stay evenly filled. No call
- * leaves this file under a lock, census_each excepted.
+ * subscribes, so the table is bounded by the subscriptions themselves. The shard is chosen by other
+ * bits of the hash than uthash goes by, so that the tables inside the shards stay evenly filled. No
+ * call leaves this file under a lock, census_each excepted.
  *
  * Which patterns stand for a channel: for each length of prefix in use one more look-up. How many
  * patterns have which length are atomics beside the locks; nobody rests anything but a number that
@@ -74,18 +74,16 @@ void census_free(struct census *c)
 	free(c);
 }
 
-static struct shard *shard_of(struct census *c, struct slice name)
+static struct shard *shard_of(struct census *c, unsigned hash)
 {
-	unsigned h = map_hash(name.p, name.n);
-
-	return &c->shards[(h >> 24) % SHARDS];
+	return &c->shards[(hash >> 24) % SHARDS];
 }
 
-static struct entry *find_locked(struct shard *s, struct slice name)
+static struct entry *find_locked(struct shard *s, struct slice name, unsigned hash)
 {
 	struct entry *e = NULL;
 
-	HASH_FIND(hh, s->entries, name.p, name.n, e);
+	HASH_FIND_BYHASHVALUE(hh, s->entries, name.p, name.n, hash, e);
 	return e;
 }
 
@@ -100,15 +98,16 @@ static void count_pattern(struct census *c, struct slice name, bool is_new)
 
 void census_enter(struct census *c, struct slice name, enum subscriber_kind k)
 {
-	struct shard *s = shard_of(c, name);
+	unsigned hash = map_hash(name.p, name.n);
+	struct shard *s = shard_of(c, hash);
 
 	pthread_mutex_lock(&s->lock);
-	struct entry *e = find_locked(s, name);
+	struct entry *e = find_locked(s, name, hash);
 	if (!e) {
 		e = xcalloc(1, sizeof(*e) + name.n);
 		e->name_n = (uint8_t)name.n;
 		memcpy(e->name, name.p, name.n);
-		HASH_ADD_KEYPTR(hh, s->entries, e->name, e->name_n, e);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->entries, e->name, e->name_n, hash, e);
 		count_pattern(c, name, true);
 	}
 	e->row.by_kind[k]++;
@@ -125,10 +124,11 @@ static bool is_empty(const struct census_row *r)
 
 void census_leave(struct census *c, struct slice name, enum subscriber_kind k)
 {
-	struct shard *s = shard_of(c, name);
+	unsigned hash = map_hash(name.p, name.n);
+	struct shard *s = shard_of(c, hash);
 
 	pthread_mutex_lock(&s->lock);
-	struct entry *e = find_locked(s, name);
+	struct entry *e = find_locked(s, name, hash);
 	assert(e && e->row.by_kind[k] > 0);
 	e->row.by_kind[k]--;
 	if (is_empty(&e->row)) {
@@ -141,10 +141,11 @@ void census_leave(struct census *c, struct slice name, enum subscriber_kind k)
 
 static bool add_row(struct census *c, struct slice name, struct census_row *sum)
 {
-	struct shard *s = shard_of(c, name);
+	unsigned hash = map_hash(name.p, name.n);
+	struct shard *s = shard_of(c, hash);
 
 	pthread_mutex_lock(&s->lock);
-	const struct entry *e = find_locked(s, name);
+	const struct entry *e = find_locked(s, name, hash);
 	for (size_t k = 0; e && k < KIND_COUNT; k++)
 		sum->by_kind[k] += e->row.by_kind[k];
 	pthread_mutex_unlock(&s->lock);

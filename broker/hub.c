@@ -251,7 +251,7 @@ static void forget_deliveries(struct hub *h)
 	h->deliveries = 1;
 }
 
-static void deliver_message(struct hub *h, struct message *m)
+static void deliver_message(struct hub *h, struct message *m, uint64_t now_us)
 {
 	struct topics topics;
 
@@ -264,7 +264,7 @@ static void deliver_message(struct hub *h, struct message *m)
 		return;
 	struct delivery d = {.hub = h, .message = m, .is_shared = topics.n > 1};
 	if (m->born_us)
-		histogram_add(h->counters, HISTOGRAM_DELIVERY, clock_mono_us() - m->born_us);
+		histogram_add(h->counters, HISTOGRAM_DELIVERY, now_us - m->born_us);
 	bool is_expired = message_is_expired(m);
 	h->sending = m;
 	if (d.is_shared && ++h->deliveries == 0)
@@ -287,10 +287,12 @@ void hub_deliver(struct hub *h, const struct batch *b)
 {
 	CHECK_OBJ(h, HUB_MAGIC);
 	loop_assert(h->loop);
+	/* For all of them: they leave together, when the turn is over. */
+	uint64_t now_us = b->n ? clock_mono_us() : 0;
 	for (size_t i = 0; i < b->n; i++) {
 		struct message *m = b->messages[i];
 
-		deliver_message(h, m);
+		deliver_message(h, m, now_us);
 		if (m->seq)
 			h->head = m->seq;
 	}

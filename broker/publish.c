@@ -7,7 +7,6 @@
 
 #include <errno.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
@@ -262,7 +261,7 @@ struct append *publish_post(struct hub *h, const struct publish_request *r,
 	a->reply_to = h->mailbox;
 	a->done = done;
 	a->owner = owner;
-	a->born_us = clock_mono_us();
+	a->born_us = a->messages[0]->born_us;
 	int rc = outbox_put(&h->outbox, a);
 	if (rc == 0)
 		return a;
