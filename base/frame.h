@@ -50,5 +50,7 @@ static inline struct frame *frame_ref(struct frame *f)
 }
 /* NULL is fine. Returns NULL. */
 struct frame *frame_unref(struct frame *f);
+/* Give back what this thread keeps for frames to come: a MiB at most. */
+void frames_trim(void);
 
 #endif

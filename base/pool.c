@@ -22,17 +22,6 @@
 #include "base/obj.h"
 #include "base/xalloc.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_CHECKED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define IS_CHECKED true
-#endif
-#endif
-#ifndef IS_CHECKED
-#define IS_CHECKED false
-#endif
-
 #define BLOCK ((size_t)64 << 10)
 #define MAGIC 0x504f4f4cu
 
@@ -87,7 +76,7 @@ static struct pool_block *block_new(struct pool *p, size_t size)
 
 void *pool_take(struct pool *p, size_t size)
 {
-	if (IS_CHECKED)
+	if (XALLOC_IS_CHECKED)
 		return xcalloc(1, size);
 	struct pool_block *b = LIST_FIRST(&p->roomy);
 	if (!b)
@@ -109,7 +98,7 @@ void *pool_take(struct pool *p, size_t size)
 
 void pool_give(struct pool *p, void *object)
 {
-	if (IS_CHECKED || !object) {
+	if (XALLOC_IS_CHECKED || !object) {
 		free(object);
 		return;
 	}

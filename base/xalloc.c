@@ -17,6 +17,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* glibc's calloc() does not look at what the thread has just freed; malloc() does. */
+#define SMALL 1024
+
 static void *or_die(void *p)
 {
 	static const char text[] = "holdfast: out of memory\n";
@@ -52,7 +55,12 @@ void xtrim(void)
 
 void *xcalloc(size_t n, size_t size)
 {
-	return or_die(calloc(n ? n : 1, size ? size : 1));
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes) || bytes > SMALL)
+		return or_die(calloc(n ? n : 1, size ? size : 1));
+	void *p = xmalloc(bytes);
+	return memset(p, 0, bytes);
 }
 
 void *xmalloc(size_t size)

@@ -10,6 +10,19 @@
 
 #include <stddef.h>
 
+/* Under AddressSanitizer who keeps freed memory for the next one must not: it would not see that
+ * something is used after it was freed. */
+#if defined(__SANITIZE_ADDRESS__)
+#define XALLOC_IS_CHECKED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define XALLOC_IS_CHECKED true
+#endif
+#endif
+#ifndef XALLOC_IS_CHECKED
+#define XALLOC_IS_CHECKED false
+#endif
+
 /* Zeroed memory. Never NULL. Free with free(). */
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));

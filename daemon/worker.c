@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/frame.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
@@ -155,6 +156,7 @@ static void on_trim(struct loop_timer *t)
 	struct worker *w = container_of(t, struct worker, trim_timer);
 
 	w->accepted_n = 0;
+	frames_trim();
 	xtrim();
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <string.h>
 
 #include "base/frame.h"
@@ -46,12 +47,33 @@ static void test_references(void **state)
 	assert_null(frame_unref(NULL));
 }
 
+/* What is kept for the next frame is bounded, and given back. */
+static void test_memory_is_used_again(void **state)
+{
+	enum { N = 3000, BYTES = 1000 };
+	static struct frame *frames[N];
+	size_t before = mallinfo2().uordblks;
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < N; i++) {
+			frames[i] = frame_new((size_t)(i % 2 ? BYTES : 3 * BYTES));
+			memset(frames[i]->bytes, 'x', frames[i]->n);
+		}
+		for (int i = 0; i < N; i++)
+			frame_unref(frames[i]);
+	}
+	assert_true(mallinfo2().uordblks <= before + (1100 << 10));
+	frames_trim();
+	assert_true(mallinfo2().uordblks <= before + (10 << 10));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_new_frame),
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_references),
+		cmocka_unit_test(test_memory_is_used_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
