@@ -18,7 +18,9 @@
 struct pool_block;
 
 struct pool {
-	LIST_HEAD(, pool_block) roomy; /* blocks with room; at most one of them is empty */
+	LIST_HEAD(, pool_block) roomy;  /* blocks with room and with objects */
+	LIST_HEAD(, pool_block) spares; /* a few without */
+	unsigned spare_n;
 };
 
 /* A zeroed object of this many bytes (a multiple of 8), the same for all of a pool. Never NULL. */

@@ -81,6 +81,8 @@ static void test_any_order_of_giving_back(void **state)
 		take_all(&p);
 		for (size_t i = 0; i < N; i++)
 			pool_give(&p, things[i * step % N]);
+		assert_true(LIST_EMPTY(&p.roomy));
+		assert_true(p.spare_n <= 4);
 	}
 	pool_fini(&p);
 }
