@@ -1,27 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_id: making and reading ids. DESIGN: nothing of an id is derived from anything, so that it
- * tells nothing; only what was written by session_id_format() is read: lower case, all digits.
+ * session_id: making and reading ids. DESIGN: the second half is a MAC of the first, SipHash-2-4
+ * under the key: short enough for an id that is in every URL, and cheaper than to look one up. 64
+ * bits of it are enough because they can only be guessed at this server, one request per guess.
+ * Only what was written by session_id_format() is read: lower case, all digits.
  */
 #include "base/session_id.h"
 
+#include <assert.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STOCK 64 /* made at a time, per thread */
 
-void session_id_make(struct session_id *ret)
+static_assert(SESSION_KEY_BYTES == crypto_shorthash_KEYBYTES, "a key of SipHash");
+static_assert(SESSION_ID_BYTES == SESSION_NAME_BYTES + crypto_shorthash_BYTES, "a name, its MAC");
+
+void session_key_make(struct session_key *ret)
+{
+	if (sodium_init() < 0)
+		abort();
+	randombytes_buf(ret->bytes, sizeof(ret->bytes));
+}
+
+uint64_t session_name_make(void)
 {
 	/* asking the kernel for each is what a poll would cost most */
-	static _Thread_local struct session_id ready[STOCK];
+	static _Thread_local uint64_t ready[STOCK];
 	static _Thread_local size_t n;
+	uint64_t name;
 
-	if (n == 0) {
-		randombytes_buf(ready, sizeof(ready));
-		n = STOCK;
-	}
-	*ret = ready[--n];
-	sodium_memzero(&ready[n], sizeof(ready[n])); /* given away: ours to forget */
+	do {
+		if (n == 0) {
+			randombytes_buf(ready, sizeof(ready));
+			n = STOCK;
+		}
+		name = ready[--n];
+	} while (name == 0);
+	return name;
+}
+
+struct session_id session_id_of(const struct session_key *key, uint64_t name)
+{
+	struct session_id id;
+
+	memcpy(id.bytes, &name, SESSION_NAME_BYTES);
+	crypto_shorthash(id.bytes + SESSION_NAME_BYTES, id.bytes, SESSION_NAME_BYTES, key->bytes);
+	return id;
+}
+
+bool session_id_is_ours(const struct session_key *key, const struct session_id *id)
+{
+	struct session_id ours = session_id_of(key, session_name_value(id));
+
+	return sodium_memcmp(ours.bytes, id->bytes, SESSION_ID_BYTES) == 0;
 }
 
 static bool parse(struct slice text, uint8_t *out, size_t n)
@@ -62,23 +95,6 @@ uint64_t session_name_value(const struct session_id *id)
 
 	memcpy(&value, id->bytes, SESSION_NAME_BYTES);
 	return value;
-}
-
-uint64_t session_id_secret(const struct session_id *id)
-{
-	uint64_t value;
-
-	memcpy(&value, id->bytes + SESSION_NAME_BYTES, sizeof(value));
-	return value;
-}
-
-struct session_id session_id_join(uint64_t name, uint64_t secret)
-{
-	struct session_id id;
-
-	memcpy(id.bytes, &name, SESSION_NAME_BYTES);
-	memcpy(id.bytes + SESSION_NAME_BYTES, &secret, sizeof(secret));
-	return id;
 }
 
 void session_id_format(char out[SESSION_ID_TEXT + 1], const struct session_id *id)

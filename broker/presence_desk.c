@@ -15,7 +15,7 @@
 
 #define DESK_MAGIC 0x4445534bu
 
-#define SWEEP_MAX 1024 /* entries, and sessions, of one turn */
+#define SWEEP_MAX 1024 /* entries of one turn */
 #define NEWS_MAX  256  /* channels of one turn */
 #define RETRY_MS  100
 
@@ -108,12 +108,10 @@ static void on_timer(struct loop_timer *t)
 	CHECK_OBJ(d, DESK_MAGIC);
 	d->wake_ms = 0;
 	presence_sweep(d->presence, d->counters, now, SWEEP_MAX);
-	sessions_sweep(d->sessions, d->counters, now, SWEEP_MAX);
 	if (!send_news(d, now))
 		wake_at(d, loop_now_ms(d->loop) + RETRY_MS);
 	else
 		wake_at(d, presence_next_due(d->presence));
-	wake_at(d, sessions_next_due(d->sessions));
 }
 
 /* --- life and calls -------------------------------------------------------------------------- */
@@ -151,14 +149,4 @@ void presence_desk_leave(struct presence_desk *d, const struct presence_place *a
 			 const struct session_id *id, bool at_once)
 {
 	wake_at(d, presence_leave(d->presence, d->counters, at, id, at_once));
-}
-
-void presence_desk_release(struct presence_desk *d, const struct session_id *id, bool is_present)
-{
-	wake_at(d, sessions_release(d->sessions, id, is_present));
-}
-
-void presence_desk_note(struct presence_desk *d, const struct session_id *id)
-{
-	wake_at(d, sessions_note(d->sessions, d->counters, id));
 }

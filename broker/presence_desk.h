@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * presence_desk: one worker's door to what is shared of sessions and presence, and its part of the
+ * presence_desk: one worker's door to what is shared of presence, and its part of the
  * housekeeping: what its calls make due, it sees to. Join and leave events leave from here, as
  * ephemeral messages of kind MESSAGE_EVENT, through the log: so every worker gets them, in one
  * order with the messages.
@@ -11,7 +11,6 @@
 
 #include "base/loop.h"
 #include "broker/presence.h"
-#include "broker/sessions.h"
 #include "store/history.h"
 
 struct presence_desk {
@@ -21,7 +20,6 @@ struct presence_desk {
 	struct mailbox *mailbox; /* where receipts to this worker come */
 	struct counters *counters;
 	struct presence *presence;
-	struct sessions *sessions;
 
 	/* private */
 	struct loop_timer timer;
@@ -38,10 +36,5 @@ void presence_desk_join(struct presence_desk *d, const struct presence_place *at
 			const struct attendee *who);
 void presence_desk_leave(struct presence_desk *d, const struct presence_place *at,
 			 const struct session_id *id, bool at_once);
-
-/* As sessions_release(). */
-void presence_desk_release(struct presence_desk *d, const struct session_id *id, bool is_present);
-/* As sessions_note(). */
-void presence_desk_note(struct presence_desk *d, const struct session_id *id);
 
 #endif

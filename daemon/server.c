@@ -169,7 +169,6 @@ static void free_all(struct server *s)
 	free(s->workers);
 	census_free(s->census);
 	presence_free(s->presence);
-	sessions_free(s->sessions);
 	sem_destroy(&s->idle);
 	free(s);
 }
@@ -186,7 +185,7 @@ int server_start(const struct config *cfg, struct server **ret, struct problem *
 		.grace_ms = cfg->presence_grace_ms,
 		.batch_ms = cfg->presence_batch_ms,
 	});
-	s->sessions = sessions_new(cfg->presence_sessions, cfg->presence_grace_ms);
+	session_key_make(&s->session_key);
 	sem_init(&s->idle, 0, 0);
 	int rc = make_data_dir(cfg, problem);
 	if (rc == 0)

@@ -10,9 +10,9 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+#include "base/session_id.h"
 #include "broker/census.h"
 #include "broker/presence.h"
-#include "broker/sessions.h"
 #include "daemon/config.h"
 #include "store/history.h"
 
@@ -23,7 +23,7 @@ struct server {
 	struct history *history;
 	struct census *census;
 	struct presence *presence;
-	struct sessions *sessions;
+	struct session_key session_key; /* of the ids that this process gives */
 	struct worker **workers;
 	unsigned worker_n;
 	atomic_bool is_draining;

@@ -392,7 +392,6 @@ struct worker *worker_new(struct server *s, unsigned index)
 		.mailbox = &w->mailbox,
 		.counters = w->counters,
 		.presence = s->presence,
-		.sessions = s->sessions,
 	});
 	set_up_connections(w, c);
 	w->gateway_config = gateway_config_of(c);
@@ -401,6 +400,7 @@ struct worker *worker_new(struct server *s, unsigned index)
 		.hub = w->hub,
 		.counters = w->counters,
 		.config = &w->gateway_config,
+		.session_key = &s->session_key,
 		.extra = admin_registry,
 		.extra_arg = w,
 	};

@@ -14,6 +14,7 @@
 #include "net/ws.h"
 
 struct session;
+struct session_key;
 struct transport_ops;
 
 /* One for all workers, immutable; a reload makes a new one. */
@@ -53,6 +54,7 @@ struct gateway {
 	struct hub *hub;
 	struct counters *counters;
 	const struct gateway_config *config;
+	const struct session_key *session_key; /* of all workers */
 	bool is_draining;
 	LIST_HEAD(session_list, session) sessions;
 	size_t session_n;

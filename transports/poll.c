@@ -567,11 +567,11 @@ static struct poll *poll_new(struct gateway *g, struct http_exchange *x, struct 
 static int visit(struct gateway *g, const struct subscribe_params *params, struct visit *v,
 		 struct fault *fault)
 {
-	visit_open(v, g->hub, params->session, true);
-	visit_introduce(v, params->info, params->wants_members);
-	int rc = visit_attend(v, g->hub, params->channels, params->channel_n, fault);
+	visit_open(v, g, params->session, true);
+	visit_introduce(v, g, params->info, params->wants_members);
+	int rc = visit_attend(v, g, params->channels, params->channel_n, fault);
 	if (rc)
-		visit_close(v, g->hub);
+		visit_close(v);
 	return rc;
 }
 

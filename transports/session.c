@@ -30,25 +30,17 @@ const struct session_ops *session_ops(const struct session *s)
 
 struct session_id session_id(const struct session *s)
 {
-	return session_id_join(s->subscriber.name, s->secret);
+	return session_id_of(s->gateway->session_key, s->subscriber.name);
 }
 
 struct visit session_visit(const struct session *s)
 {
-	return (struct visit){.id = session_id(s),
-			      .is_made = s->is_made,
-			      .is_held = s->is_held,
-			      .is_present = s->is_present,
-			      .attendee = s->subscriber.attendee};
+	return (struct visit){.name = s->subscriber.name, .attendee = s->subscriber.attendee};
 }
 
 static void keep_visit(struct session *s, const struct visit *v)
 {
-	s->subscriber.name = session_name_value(&v->id);
-	s->secret = session_id_secret(&v->id);
-	s->is_made = v->is_made;
-	s->is_held = v->is_held;
-	s->is_present = v->is_present;
+	s->subscriber.name = v->name;
 	s->subscriber.attendee = v->attendee;
 }
 
@@ -66,7 +58,7 @@ void session_start(struct session *s, struct gateway *g, struct conn *c, struct 
 	count_inc(g->counters, session_gauges[ops->kind]);
 	subscriber_init(&s->subscriber, g->hub, ops);
 	keep_visit(s, v);
-	*v = (struct visit){.is_held = false};
+	*v = (struct visit){.name = 0};
 }
 
 int session_subscribe(struct session *s, const struct subscribe_params *p, bool is_admin,
@@ -129,7 +121,7 @@ void session_end(struct session *s, enum close_reason reason)
 	count_add(s->gateway->counters, session_gauges[s->subscriber.ops->kind], -1);
 	subscriber_fini(&s->subscriber);
 	struct visit v = session_visit(s);
-	visit_close(&v, s->gateway->hub);
+	visit_close(&v);
 	keep_visit(s, &v);
 	s->conn = NULL;
 }
@@ -138,7 +130,7 @@ void session_tell(struct session *s, struct session_id *ret)
 {
 	struct visit v = session_visit(s);
 
-	visit_tell(&v, s->gateway->hub, ret);
+	*ret = visit_tell(&v, s->gateway);
 	keep_visit(s, &v);
 }
 
@@ -146,14 +138,14 @@ void session_introduce(struct session *s, struct slice info, bool wants_members)
 {
 	struct visit v = session_visit(s);
 
-	visit_introduce(&v, info, wants_members);
+	visit_introduce(&v, s->gateway, info, wants_members);
 	keep_visit(s, &v);
 }
 
 int session_attend(struct session *s, const struct slice *channels, size_t n, struct fault *fault)
 {
 	struct visit v = session_visit(s);
-	int rc = visit_attend(&v, s->gateway->hub, channels, n, fault);
+	int rc = visit_attend(&v, s->gateway, channels, n, fault);
 
 	keep_visit(s, &v);
 	return rc;

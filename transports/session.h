@@ -31,12 +31,10 @@ extern const struct session_ops websocket_session, sse_session, poll_session;
 /* Idle ones are many: what can be had otherwise is not kept. */
 struct session {
 	unsigned magic;
-	bool is_listed : 1;
-	bool is_made : 1, is_held : 1, is_present : 1; /* of its visit: session_visit() */
+	bool is_listed;
 	struct gateway *gateway;
-	struct conn *conn; /* NULL once gone */
-	struct subscriber subscriber;
-	uint64_t secret; /* of its session id; the other half is subscriber.name */
+	struct conn *conn;            /* NULL once gone */
+	struct subscriber subscriber; /* its name and its attendee are the visit's */
 	uint64_t opened_ms;
 	uint64_t sent; /* messages handed to the connection */
 	LIST_ENTRY(session) link;

@@ -294,7 +294,7 @@ static const struct conn_ops sse_conn = {
 static void start_free(struct sse_start *st)
 {
 	subscribe_params_fini(&st->params);
-	visit_close(&st->visit, st->gateway->hub);
+	visit_close(&st->visit);
 	free(st);
 }
 
@@ -367,10 +367,9 @@ static void sse_open(struct gateway *g, struct http_exchange *x)
 		rc = subscriber_check(g->hub, NULL, st->params.channels, st->params.channel_n,
 				      r->is_admin, &fault);
 	if (rc == 0) {
-		visit_open(&st->visit, g->hub, st->params.session, false);
-		visit_introduce(&st->visit, st->params.info, st->params.wants_members);
-		rc = visit_attend(&st->visit, g->hub, st->params.channels, st->params.channel_n,
-				  &fault);
+		visit_open(&st->visit, g, st->params.session, false);
+		visit_introduce(&st->visit, g, st->params.info, st->params.wants_members);
+		rc = visit_attend(&st->visit, g, st->params.channels, st->params.channel_n, &fault);
 	}
 	if (rc) {
 		http_respond_fault(x, fault.id, "", "%s", fault.message);

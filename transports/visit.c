@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * visit: DESIGN: an id costs the node memory only where it is of use: for sessions that are in a
- * channel with presence, and for polls, which have no connection to be known by. So the table of
- * sessions is entered (is_held) when the former becomes true, and left when the connection ends. A
- * poll that came without an id it is known by gets one, and enters the table, when it is told; who
- * waits until then is nobody yet.
+ * visit: DESIGN: the node remembers no session. An id that comes back proves itself (session_id),
+ * and who is present stands in presence. A poll that came without an id it is known by gets a name
+ * when it is told one; who waits until then is nobody yet.
  */
 #include "transports/visit.h"
 
@@ -14,37 +12,34 @@
 #include "base/xalloc.h"
 #include "broker/presence_desk.h"
 
-static void make_id(struct visit *v)
+static void name_it(struct visit *v)
 {
-	if (!v->is_made)
-		session_id_make(&v->id);
-	v->is_made = true;
+	if (!v->name)
+		v->name = session_name_make();
 }
 
-void visit_open(struct visit *v, struct hub *h, struct slice session, bool is_poll)
+void visit_open(struct visit *v, const struct gateway *g, struct slice session, bool is_poll)
 {
-	*v = (struct visit){.is_held = false};
-	if (h->desk && session_id_parse(session, &v->id))
-		v->is_held = sessions_recall(h->desk->sessions, &v->id);
-	v->is_made = v->is_held;
+	struct session_id id;
+
+	*v = (struct visit){.name = 0};
+	if (session_id_parse(session, &id) && session_id_is_ours(g->session_key, &id))
+		v->name = session_name_value(&id);
 	if (!is_poll)
-		make_id(v);
+		name_it(v);
 }
 
-void visit_tell(struct visit *v, struct hub *h, struct session_id *ret)
+struct session_id visit_tell(struct visit *v, const struct gateway *g)
 {
-	make_id(v);
-	*ret = v->id;
-	if (h->desk && !v->is_held)
-		presence_desk_note(h->desk, &v->id);
+	name_it(v);
+	return session_id_of(g->session_key, v->name);
 }
 
-static struct attendee *attendee_of(struct visit *v)
+static struct attendee *attendee_of(struct visit *v, const struct gateway *g)
 {
-	make_id(v);
 	if (!v->attendee) {
 		v->attendee = xcalloc(1, sizeof(*v->attendee));
-		v->attendee->id = v->id;
+		v->attendee->id = visit_tell(v, g);
 	}
 	return v->attendee;
 }
@@ -60,23 +55,17 @@ static char *one_line(struct slice json)
 	return copy;
 }
 
-void visit_introduce(struct visit *v, struct slice info, bool wants_members)
+void visit_introduce(struct visit *v, const struct gateway *g, struct slice info,
+		     bool wants_members)
 {
 	if (info.n) {
-		struct attendee *a = attendee_of(v);
+		struct attendee *a = attendee_of(v, g);
 
 		free((char *)a->info.p);
 		a->info = slice_make(one_line(info), info.n);
 	}
 	if (wants_members || v->attendee)
-		attendee_of(v)->wants_members = wants_members;
-}
-
-static int refuse(struct hub *h, struct fault *fault, const char *what)
-{
-	count_inc(h->counters, COUNTER_PRESENCE_REFUSED);
-	return fault_set(fault, FAULT_OVERLOADED, "this node has as many %s as it may; try again",
-			 what);
+		attendee_of(v, g)->wants_members = wants_members;
 }
 
 /* Not of a pattern: who subscribes to it is in none of its channels. */
@@ -86,19 +75,21 @@ static bool has_presence(const struct hub *h, struct slice channel)
 	       namespace_find(h->namespaces, channel)->has_presence;
 }
 
-static size_t count_new(struct visit *v, struct hub *h, const struct slice *channels, size_t n)
+static size_t count_new(const struct attendee *a, struct hub *h, const struct slice *channels,
+			size_t n)
 {
 	size_t fresh = 0;
 
 	for (size_t i = 0; i < n; i++)
 		fresh += has_presence(h, channels[i]) &&
-			 !presence_has(h->desk->presence, channels[i], &v->id);
+			 !presence_has(h->desk->presence, channels[i], &a->id);
 	return fresh;
 }
 
-int visit_attend(struct visit *v, struct hub *h, const struct slice *channels, size_t n,
+int visit_attend(struct visit *v, const struct gateway *g, const struct slice *channels, size_t n,
 		 struct fault *fault)
 {
+	struct hub *h = g->hub;
 	size_t present = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -110,24 +101,19 @@ int visit_attend(struct visit *v, struct hub *h, const struct slice *channels, s
 	}
 	if (!present)
 		return 0;
-	make_id(v);
-	if (!v->is_held && sessions_remember(h->desk->sessions, h->desk->counters, &v->id) != 0)
-		return refuse(h, fault, "sessions");
-	v->is_held = true;
-	attendee_of(v);
+	struct attendee *a = attendee_of(v, g);
 	size_t room = presence_room(h->desk->presence);
-	if (present > room && count_new(v, h, channels, n) > room)
-		return refuse(h, fault, "entries of presence");
-	v->is_present = true;
-	return 0;
+	if (present <= room || count_new(a, h, channels, n) <= room)
+		return 0;
+	count_inc(h->counters, COUNTER_PRESENCE_REFUSED);
+	return fault_set(fault, FAULT_OVERLOADED,
+			 "this node has as many entries of presence as it may; try again");
 }
 
-void visit_close(struct visit *v, struct hub *h)
+void visit_close(struct visit *v)
 {
-	if (v->is_held)
-		presence_desk_release(h->desk, &v->id, v->is_present);
 	if (v->attendee)
 		free((char *)v->attendee->info.p);
 	free(v->attendee);
-	*v = (struct visit){.is_held = false};
+	*v = (struct visit){.name = 0};
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * visit: one connection's (or one poll's) part in a session: which session it belongs to, whether
- * the node remembers that session because of it, and who it is in presence. A connection without
- * presence has nothing but the id.
+ * visit: one connection's (or one poll's) part in a session: which session it belongs to, and
+ * who it is in presence. A connection without presence has nothing but the name.
  *
  * life: visit_open → visit_attend before channels are added → visit_close, after they are left.
  * Thread: the worker's.
@@ -12,32 +11,29 @@
 
 #include "base/fault.h"
 #include "base/session_id.h"
-#include "broker/hub.h"
 #include "broker/presence.h"
+#include "transports/gateway.h"
 
 struct visit {
-	struct session_id id;      /* when is_made */
-	bool is_made;              /* of a poll, not before it is needed */
-	bool is_held;              /* the node remembers the session, for one because of this */
-	bool is_present;           /* it was about to enter some channel's presence */
+	uint64_t name;             /* of the session; 0: none yet, a poll's before it is needed */
 	struct attendee *attendee; /* owned; NULL while the session needs none */
 };
 
-/* session: what the client gave, perhaps nothing; an id that the node does not know gets a new one.
- * is_poll: not before somebody needs it, or visit_tell() is called. */
-void visit_open(struct visit *v, struct hub *h, struct slice session, bool is_poll);
-/* The reply of a poll names its session: it is to be known until the next one, if there is room for
- * it. Once. */
-void visit_tell(struct visit *v, struct hub *h, struct session_id *ret);
+/* session: what the client gave, perhaps nothing; an id that this process did not give gets a
+ * new one. is_poll: not before somebody needs it, or visit_tell() is called. */
+void visit_open(struct visit *v, const struct gateway *g, struct slice session, bool is_poll);
+/* The id, for the client alone: it is known by it from now on. */
+struct session_id visit_tell(struct visit *v, const struct gateway *g);
 /* What the client says of itself (valid JSON, copied), and whether it wants the members of the
  * channels that are added next. */
-void visit_introduce(struct visit *v, struct slice info, bool wants_members);
+void visit_introduce(struct visit *v, const struct gateway *g, struct slice info,
+		     bool wants_members);
 /* The session is about to subscribe to these (valid names): take what it needs for those with
  * presence. Return 0, or negative with fault filled: FAULT_NOT_SUPPORTED when members are wanted of
  * a channel without presence, FAULT_OVERLOADED. */
-int visit_attend(struct visit *v, struct hub *h, const struct slice *channels, size_t n,
+int visit_attend(struct visit *v, const struct gateway *g, const struct slice *channels, size_t n,
 		 struct fault *fault);
 /* Fine for a zeroed struct, which it is afterwards. */
-void visit_close(struct visit *v, struct hub *h);
+void visit_close(struct visit *v);
 
 #endif

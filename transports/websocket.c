@@ -311,7 +311,7 @@ static const struct ws_ops websocket_ops = {.on_message = on_message,
 static void start_free(struct ws_start *st)
 {
 	subscribe_params_fini(&st->params);
-	visit_close(&st->visit, st->gateway->hub);
+	visit_close(&st->visit);
 	free(st);
 }
 
@@ -441,11 +441,11 @@ static int check(struct gateway *g, const struct http_request *r, const struct s
 static int visit(struct ws_start *st, struct fault *fault)
 {
 	const struct subscribe_params *p = &st->params;
-	struct hub *h = st->gateway->hub;
+	struct gateway *g = st->gateway;
 
-	visit_open(&st->visit, h, p->session, false);
-	visit_introduce(&st->visit, p->info, p->wants_members);
-	return visit_attend(&st->visit, h, p->channels, p->channel_n, fault);
+	visit_open(&st->visit, g, p->session, false);
+	visit_introduce(&st->visit, g, p->info, p->wants_members);
+	return visit_attend(&st->visit, g, p->channels, p->channel_n, fault);
 }
 
 static void websocket_open(struct gateway *g, struct http_exchange *x)

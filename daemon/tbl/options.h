@@ -120,10 +120,9 @@ OPTION(in_flight, "delivery.in_flight", COUNT, "1000", 1, 10000000, fixed, "Mess
 OPTION(ack_wait_ms, "delivery.ack_wait", DURATION, "30s", 0, DAY, fixed, "What a durable subscriber did not acknowledge for so long is sent again, when it does not say (ack_wait). 0: never.")
 OPTION(ack_wait_min_ms, "delivery.ack_wait_min", DURATION, "1s", 50, DAY, fixed, "The shortest ack_wait; shorter ones are raised to it.")
 
-SECTION("presence", "Sessions, and who is in a channel.")
+SECTION("presence", "Who is in a channel.")
 OPTION(presence_grace_ms, "presence.grace", DURATION, "10s", 0, 3600 * SEC, fixed, "A session is still there for so long after its last connection or poll ended: coming back within it is neither a leave nor a join.")
 OPTION(presence_batch_ms, "presence.batch", DURATION, "100ms", 0, 60 * SEC, fixed, "Those who come and go within this time are told in one event per channel.")
-OPTION(presence_sessions, "presence.sessions", COUNT, "100000", 1, 100000000, fixed, "Sessions remembered at once; beyond it those of idle polls are forgotten, and subscriptions with presence refused (503, overloaded).")
 OPTION(presence_entries, "presence.entries", COUNT, "1000000", 1, 1000000000, fixed, "Entries (session × channel) of presence; beyond it subscriptions with presence are refused (503, overloaded).")
 OPTION(presence_info_bytes, "presence.info_bytes", SIZE, "1KiB", 2, 64 * KiB, fixed, "The JSON that a client says of itself (info); more is refused (too_large).")
 OPTION(presence_members, "presence.members", COUNT, "1000", 1, 100000, fixed, "Members in one reply or list.")

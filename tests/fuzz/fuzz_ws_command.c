@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/session_id.h"
 #include "base/utf8.h"
 #include "net/ws_frame.h"
 #include "tests/unit/broker/fake_history.h"
@@ -111,6 +112,8 @@ static void settle(struct rig *r)
 	} while (r->out.n != before || fake_waiting(r->history) || r->history->query_n);
 }
 
+static const struct session_key session_key = {{1}};
+
 static void begin(struct rig *r)
 {
 	static const char request[] = "GET /v1/ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
@@ -127,8 +130,11 @@ static void begin(struct rig *r)
 	r->hub = hub_new(loop, r->history, &r->history->workers[0].mailbox, r->census, namespaces,
 			 counters, &limits);
 	r->history->workers[0].hub = r->hub;
-	r->gateway = (struct gateway){
-		.loop = loop, .hub = r->hub, .counters = counters, .config = &config};
+	r->gateway = (struct gateway){.loop = loop,
+				      .hub = r->hub,
+				      .counters = counters,
+				      .config = &config,
+				      .session_key = &session_key};
 	LIST_INIT(&r->gateway.sessions);
 	r->http = (struct http_config){.head_max = 4096,
 				       .target_max = 1000,

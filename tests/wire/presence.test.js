@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Sessions that live across connections and transports, and who is in a channel.
 
+import { randomBytes } from 'node:crypto';
 import { claim, shared, assert, refused, fresh } from './lib/claim.js';
 import { WAYS, attend, members, nameOf, names, watch } from './lib/present.js';
 import { query } from './lib/follow.js';
@@ -76,18 +77,58 @@ claim('a WebSocket that subscribes by a frame keeps its session, too', async (t)
   assert.equal(s.session, session);
 });
 
-claim('polls without presence keep their session, streams without it are not remembered', async (t) => {
-  const d = await daemon(t);
-  const ch = fresh();
-  const before = await d.metric('holdfast_known_sessions');
-  const streams = [];
-  for (let i = 0; i < 20; i++) streams.push(await t.ws(d, `/v1/ws?channel=${ch}`));
-  for (const s of streams) assert.match((await s.hello()).json.session, SESSION);
-  assert.equal(await d.metric('holdfast_known_sessions'), before);
-  const a = await attend(t, d, 'shortpoll', [ch]);
-  const b = await attend(t, d, 'longpoll', [ch], { session: a.session });
-  assert.equal(b.session, a.session);
-  assert.equal(await d.metric('holdfast_known_sessions'), before + 1);
+for (const way of WAYS) {
+  claim(`a session of ${way} without presence is known again over every transport`, async (t) => {
+    const d = await daemon(t);
+    const ch = fresh();
+    const { session } = await attend(t, d, way, [ch]);
+    for (const to of WAYS) assert.equal((await attend(t, d, to, [ch], { session })).session, session, to);
+  });
+
+  claim(`an id that was never given, a changed one and one of another daemon get a new one over ${way}`, async (t) => {
+    const d = await daemon(t);
+    const other = await t.daemon({ config });
+    const ch = fresh('room:c');
+    const { session, name } = await attend(t, d, 'shortpoll', [ch]);
+    const stranger = await attend(t, other, way, [ch]);
+    const foreign = [stranger.session, name + stranger.session.slice(16), stranger.name + session.slice(16), 'f'.repeat(32)];
+    for (let i = 0; i < 32; i++) foreign.push(session.slice(0, i) + (parseInt(session[i], 16) ^ 1).toString(16) + session.slice(i + 1));
+    for (let i = 0; i < 20; i++) foreign.push(randomBytes(16).toString('hex'));
+    for (const id of foreign) {
+      const p = await attend(t, d, way, [ch], { session: id });
+      assert.match(p.session, SESSION);
+      assert.notEqual(p.name, nameOf(id), id);
+      assert.notEqual(p.name, name, id);
+      p.leave();
+    }
+    assert.equal((await attend(t, d, way, [ch], { session })).session, session);
+  });
+}
+
+// The leave of another poll, which came later, tells that the grace is over.
+for (const way of ['longpoll', 'shortpoll']) {
+  claim(`a session of ${way} is known again after more than the grace, as the name it was`, async (t) => {
+    const d = await t.daemon(brief);
+    const ch = fresh('room:c');
+    const w = await (await watch(t, d, ch)).arrived();
+    const absent = await attend(t, d, way, ['x']);
+    const a = await attend(t, d, way, [ch]);
+    assert.deepEqual(await names(w, 'join', 1), [a.name]);
+    assert.deepEqual(await names(w, 'leave', 1), [a.name]);
+    assert.equal((await attend(t, d, way, ['x'], { session: absent.session })).session, absent.session);
+    assert.equal((await attend(t, d, way, [ch], { session: a.session })).session, a.session);
+    assert.deepEqual(await names(w, 'join', 1), [a.name]);
+  });
+}
+
+claim('thousands of others do not make a session unknown', async (t) => {
+  const d = await t.daemon(brief);
+  const { session } = await attend(t, d, 'shortpoll', ['x']);
+  const given = new Set([session]);
+  for (let i = 0; i < 3000; i += 50) for (const p of await Promise.all(Array.from({ length: 50 }, () => attend(t, d, 'shortpoll', ['x'])))) given.add(p.session);
+  assert.equal(given.size, 3001);
+  assert.equal(new Set([...given].map(nameOf)).size, 3001);
+  for (const id of [session, ...[...given].slice(-20)]) assert.equal((await attend(t, d, 'shortpoll', ['x'], { session: id })).session, id);
 });
 
 claim('a reply that caches may share names no session', async (t) => {
@@ -102,31 +143,19 @@ claim('a reply that caches may share names no session', async (t) => {
   }
 });
 
-claim('sessions are bounded: idle ones make room, present ones do not', async (t) => {
-  const d = await t.daemon({ options: { 'presence.sessions': 3, 'presence.grace': '60s' }, config });
-  const ch = fresh('room:c');
-  const a = await attend(t, d, 'sse', [ch]);
-  for (let i = 0; i < 20; i++) await attend(t, d, 'shortpoll', ['x']);
-  assert.equal(await d.metric('holdfast_known_sessions'), 3);
-  await attend(t, d, 'shortpoll', [ch]);
-  await attend(t, d, 'shortpoll', [ch]);
-  for (const path of ['/v1/poll', '/v1/sse']) refused(await d.get(`${path}?channel=${ch}`), 503, 'overloaded');
-  const w = await t.ws(d, '/v1/ws');
-  await w.hello();
-  assert.equal((await w.command({ type: 'subscribe', channel: ch })).code, 'overloaded');
-  assert.equal((await w.command({ type: 'subscribe', channel: 'x' })).type, 'ok');
-  assert.equal(await d.metric('holdfast_presence_refused_total'), 3);
-  assert.equal((await members(d, ch)).count, 3);
-  assert.equal((await attend(t, d, 'shortpoll', [ch], { session: a.session })).session, a.session);
-});
-
 claim('entries are bounded; who has one may come back', async (t) => {
   const d = await t.daemon({ options: { 'presence.entries': 2, 'presence.grace': '60s' }, config });
   const ch = fresh('room:c');
   const a = await attend(t, d, 'shortpoll', [ch]);
   await attend(t, d, 'sse', [ch]);
-  refused(await d.get(`/v1/poll?channel=${ch}`), 503, 'overloaded');
+  for (const path of ['/v1/poll', '/v1/sse']) refused(await d.get(`${path}?channel=${ch}`), 503, 'overloaded');
   refused(await d.get(`/v1/poll?channel=${ch}&channel=${ch}2&session=${a.session}`), 503, 'overloaded');
+  const w = await t.ws(d, '/v1/ws');
+  await w.hello();
+  assert.equal((await w.command({ type: 'subscribe', channel: ch })).code, 'overloaded');
+  assert.equal((await w.command({ type: 'subscribe', channel: 'x' })).type, 'ok');
+  assert.equal(await d.metric('holdfast_presence_refused_total'), 4);
+  assert.equal((await members(d, ch)).count, 2);
   assert.equal((await attend(t, d, 'shortpoll', [ch], { session: a.session })).session, a.session);
 });
 
@@ -180,8 +209,10 @@ claim('who comes back within the grace has not left; who does not has, after it'
   const leave = await w.event('leave');
   assert.deepEqual(leave, { type: 'leave', channel: ch, members: [{ session: name, user: null }] });
   assert.ok(Date.now() - began >= 400, `left after ${Date.now() - began} ms`);
-  await d.untilMetric('holdfast_known_sessions', (n) => n === 1);
-  assert.notEqual((await attend(t, d, 'sse', [ch], { session })).session, session);
+  assert.equal((await members(d, ch)).count, 1);
+  a = await attend(t, d, 'sse', [ch], { session });
+  assert.equal(a.session, session);
+  assert.deepEqual(await names(w, 'join', 1), [name]);
 });
 
 claim('pollers are present between their polls, and leave the grace after the last', async (t) => {
@@ -473,7 +504,6 @@ claim('10,000 sessions that come and go leave nothing behind', { ms: 120000 }, a
   const churn = async (n) => {
     for (let i = 0; i < n; i += 50) await Promise.all(Array.from({ length: 50 }, (_, k) => attend(t, d, 'shortpoll', ['room:flow', `room:${i + k}`], { info: 'x'.repeat(500) })));
     await d.untilMetric('holdfast_presence_entries', (v) => v === 1, 20000);
-    await d.untilMetric('holdfast_known_sessions', (v) => v === 1, 20000);
   };
   await churn(2000);
   const before = d.rss();

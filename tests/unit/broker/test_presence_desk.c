@@ -16,7 +16,6 @@
 
 static struct hub_rig r;
 static struct presence *p;
-static struct sessions *s;
 static struct attendee ann, bob;
 
 static int setup(void **state)
@@ -25,7 +24,6 @@ static int setup(void **state)
 	hub_rig_init(&r, &rig_limits, 0, 2);
 	p = presence_new(
 		&(struct presence_config){.entries = 100, .grace_ms = GRACE, .batch_ms = BATCH});
-	s = sessions_new(100, GRACE);
 	for (size_t i = 0; i < 2; i++)
 		r.hubs[i]->desk = presence_desk_new(&(struct presence_desk){
 			.loop = r.loops[i],
@@ -33,7 +31,6 @@ static int setup(void **state)
 			.mailbox = &r.history->workers[i].mailbox,
 			.counters = r.counters,
 			.presence = p,
-			.sessions = s,
 		});
 	r.namespaces->ns[0].has_presence = r.namespaces->ns[0].has_presence_events = true;
 	ann = (struct attendee){.id = {{1}}};
@@ -51,7 +48,6 @@ static int teardown(void **state)
 	presence_desk_free(desks[1]);
 	hub_rig_fini(&r);
 	presence_free(p);
-	sessions_free(s);
 	return 0;
 }
 
@@ -196,19 +192,6 @@ static void who_misses_an_event_is_owed_the_list(void **state)
 	fake_subscriber_fini(&b);
 }
 
-static void sessions_are_swept(void **state)
-{
-	struct session_id id = {{9}};
-
-	(void)state;
-	assert_int_equal(sessions_remember(s, r.counters, &id), 0);
-	presence_desk_release(r.hubs[1]->desk, &id, true);
-	settle(GRACE / 2);
-	assert_int_equal(sessions_count(s), 1);
-	settle(GRACE);
-	assert_int_equal(sessions_count(s), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -220,7 +203,6 @@ int main(void)
 		TEST(who_unsubscribes_leaves_at_once),
 		TEST(nobody_is_present_without_a_name_or_an_option),
 		TEST(who_misses_an_event_is_owed_the_list),
-		TEST(sessions_are_swept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,8 @@ static struct namespace_table *namespaces(void)
 	return t;
 }
 
+static const struct session_key session_key = {{1}};
+
 static void set_up_gateway(struct gate *g)
 {
 	g->cfg = config;
@@ -88,6 +90,7 @@ static void set_up_gateway(struct gate *g)
 		.hub = g->hub,
 		.counters = g->env.counters,
 		.config = &g->cfg,
+		.session_key = &session_key,
 	};
 	LIST_INIT(&g->gateway.sessions);
 	g->http = (struct http_config){
