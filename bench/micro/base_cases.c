@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* base_cases: mailbox, message, id, JSON scanner, UTF-8. */
+/* base_cases: mailbox, message, ids, JSON scanner, UTF-8. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -8,6 +8,7 @@
 #include "base/mailbox.h"
 #include "base/message.h"
 #include "base/obj.h"
+#include "base/session_id.h"
 #include "base/utf8.h"
 #include "bench/micro/micro.h"
 
@@ -51,7 +52,7 @@ static void run_mailbox_burst(size_t n)
 	post_and_take(n - n % ARRAY_LEN(letters), ARRAY_LEN(letters));
 }
 
-/* --- message, id ----------------------------------------------------------------------------- */
+/* --- message, ids ---------------------------------------------------------------------------- */
 
 static char payload[128];
 
@@ -81,6 +82,21 @@ static void run_id(size_t n)
 		size_t length = id_format(text, &epoch, 123456789 + i);
 		enum id_verdict v = id_parse(slice_make(text, length), &epoch, &seq);
 		assert(v == ID_VALID && seq == 123456789 + i);
+	}
+}
+
+/* Given to a client, and known again. */
+static void run_session_id(size_t n)
+{
+	static const struct session_key key = {{1}};
+
+	for (size_t i = 0; i < n; i++) {
+		char text[SESSION_ID_TEXT + 1];
+		struct session_id id = session_id_of(&key, session_name_make());
+		session_id_format(text, &id);
+		bool is_ours = session_id_parse(slice_make(text, SESSION_ID_TEXT), &id) &&
+			       session_id_is_ours(&key, &id);
+		assert(is_ours);
 	}
 }
 
@@ -168,6 +184,8 @@ const struct micro_case base_cases[] = {
 	 mailbox_tear_down},
 	{"message", "a message of 128 bytes made and dropped", 1000, nothing, run_message, nothing},
 	{"id", "an id written and read", 1000, nothing, run_id, nothing},
+	{"session-id", "a session's id made, written, read and known again", 1000, nothing,
+	 run_session_id, nothing},
 	{"json-valid", "1 KiB of JSON scanned", 100, texts_set_up, run_json_valid, texts_tear_down},
 	{"json-get", "the last member of 1 KiB of JSON found", 100, texts_set_up, run_json_get,
 	 texts_tear_down},

@@ -51,6 +51,10 @@ static void what_is_no_id_changes_nothing(void **state)
 		"0123456789ABCDEF0123456789abcdef",
 		"0123456789abcdeg0123456789abcdef",
 		"0123456789abcdef 123456789abcdef",
+		"0123456789abcde/0123456789abcdef",
+		"0123456789abcdef0123456789abcde:",
+		"`123456789abcdef0123456789abcdef",
+		"0123456789abcdef0123456789abcde\xe1",
 		"0123456789abcdef",
 	};
 	struct session_id id;
