@@ -98,7 +98,7 @@ int listen_address_parse(const char *text, struct listen_address *ret, struct pr
 
 	if (strlen(text) >= sizeof(a.text))
 		return problem_set(problem, -EINVAL, "the listen address is too long");
-	snprintf(a.text, sizeof(a.text), "%s", text);
+	memcpy(a.text, text, strlen(text) + 1);
 	if (strncmp(text, "unix:", 5) == 0) {
 		if (text[5] != '/' || strlen(text + 5) >= sizeof(un.sun_path))
 			return problem_set(
