@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/xalloc.h"
 
 #define ROOM_FIRST 64
@@ -120,15 +121,9 @@ int buf_add_grow(struct buf *b, const void *p, size_t n)
 
 int buf_add_u64(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	char *end = digits + sizeof(digits);
-	char *p = end;
+	char digits[DIGITS_U64];
 
-	do {
-		*--p = (char)('0' + v % 10);
-		v /= 10;
-	} while (v != 0);
-	return buf_add(b, p, (size_t)(end - p));
+	return buf_add(b, digits, digits_write(digits, v));
 }
 
 int buf_addf(struct buf *b, const char *fmt, ...)

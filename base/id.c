@@ -10,9 +10,10 @@
 #include "base/id.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/digits.h"
 
 #define EPOCH_MADE 6  /* bytes of the words we make */
 #define DIGITS_MAX 19 /* of the largest seq, 2^63-1 */
@@ -81,15 +82,10 @@ enum id_verdict id_parse(struct slice text, const struct epoch *epoch, uint64_t 
 size_t id_format(char out[ID_TEXT_MAX], const struct epoch *epoch, uint64_t seq)
 {
 	size_t n = strnlen(epoch->text, EPOCH_MAX);
-	char digits[DIGITS_MAX + 2], *first = digits + sizeof(digits);
 
-	/* every reply and every message has one, and printf is dear */
-	*--first = '\0';
-	do
-		*--first = (char)('0' + seq % 10);
-	while (seq /= 10);
 	memcpy(out, epoch->text, n);
-	out[n] = '.';
-	memcpy(out + n + 1, first, (size_t)(digits + sizeof(digits) - first));
-	return n + (size_t)(digits + sizeof(digits) - first);
+	out[n++] = '.';
+	n += digits_write(out + n, seq);
+	out[n] = '\0';
+	return n;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/digits.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "net/ws.h"
@@ -29,6 +30,13 @@ static void head_add(struct head *h, struct slice s)
 	assert(h->n + s.n <= HEAD_MAX);
 	memcpy(h->p + h->n, s.p, s.n);
 	h->n += s.n;
+}
+
+static void head_add_number(struct head *h, uint64_t v)
+{
+	char digits[DIGITS_U64];
+
+	head_add(h, slice_make(digits, digits_write(digits, v)));
 }
 
 static void head_add_string(struct head *h, struct slice s)
@@ -50,8 +58,6 @@ static void head_add_id(struct head *h, const struct epoch *e, uint64_t seq)
 static void head_make(struct head *h, const struct message *m, const struct epoch *e,
 		      unsigned again)
 {
-	char number[32];
-
 	h->n = 0;
 	head_add(h, SLICE("{\"type\":\"message\",\"channel\":"));
 	head_add_string(h, message_channel(m));
@@ -64,8 +70,8 @@ static void head_make(struct head *h, const struct message *m, const struct epoc
 		else
 			head_add(h, SLICE("null"));
 	}
-	int n = snprintf(number, sizeof(number), ",\"ts\":%lld", (long long)m->ts_ms);
-	head_add(h, slice_make(number, (size_t)n));
+	head_add(h, SLICE(",\"ts\":"));
+	head_add_number(h, (uint64_t)m->ts_ms);
 	if (m->type_n) {
 		head_add(h, SLICE(",\"content_type\":"));
 		head_add_string(h, message_type(m));
@@ -73,8 +79,8 @@ static void head_make(struct head *h, const struct message *m, const struct epoc
 	if (m->kind == MESSAGE_BINARY)
 		head_add(h, SLICE(",\"encoding\":\"base64\""));
 	if (again) {
-		n = snprintf(number, sizeof(number), ",\"redelivered\":%u", again);
-		head_add(h, slice_make(number, (size_t)n));
+		head_add(h, SLICE(",\"redelivered\":"));
+		head_add_number(h, again);
 	}
 	head_add(h, SLICE(",\"data\":"));
 }
@@ -311,15 +317,15 @@ static char *lines_write(char *out, struct slice s)
 static struct frame *sse_frame(const struct message *m, const struct epoch *e, size_t body_n,
 			       char **ret_body)
 {
-	char intro[ID_TEXT_MAX + 16], id[ID_TEXT_MAX], chunk[CHUNK_HEAD_MAX];
-	size_t intro_n;
+	char intro[ID_TEXT_MAX + 16], chunk[CHUNK_HEAD_MAX], *end = intro;
 
 	if (m->seq) {
-		id_format(id, e, m->seq);
-		intro_n = (size_t)snprintf(intro, sizeof(intro), "id: %s\ndata: ", id);
-	} else {
-		intro_n = (size_t)snprintf(intro, sizeof(intro), "data: ");
+		end = put(end, "id: ", 4);
+		end += id_format(end, e, m->seq);
+		*end++ = '\n';
 	}
+	end = put(end, "data: ", 6);
+	size_t intro_n = (size_t)(end - intro);
 	size_t chunk_n = chunk_head(chunk, intro_n + body_n + 2);
 	struct frame *f = message_frame(m, chunk_n + intro_n + body_n + 4);
 	*ret_body = put(put(f->bytes, chunk, chunk_n), intro, intro_n);
