@@ -113,7 +113,9 @@ claim('ephemeral messages come once while one link takes over from another', asy
   stop = true;
   await publishing;
   const rest = await got.take(sent - 55);
-  assert.deepEqual(datas(rest), numbers(sent - 55, 55).map(String));
+  // two connections for a moment: the last that one brings may come behind the first of the other
+  const inOrder = datas(rest).map(Number).sort((a, b) => a - b);
+  assert.deepEqual(inOrder, numbers(sent - 55, 55));
 });
 
 for (const transport of ALL) {
