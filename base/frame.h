@@ -32,7 +32,7 @@ static inline bool frame_format_is_bare(enum frame_format f)
 
 struct frame {
 	unsigned refs;
-	uint32_t n; /* bytes, as it was made */
+	uint32_t n;      /* bytes, as it was made */
 	uint64_t seq;    /* of the message; 0 for ephemeral messages and everything else */
 	bool is_secret;  /* of an HTTP answer: not to be compressed together with the rest */
 	bool is_message; /* may be dropped from a slow connection's queue: history has it */
