@@ -8,9 +8,11 @@
  *  - `commit` is PRAGMA synchronous = NORMAL: written to the file, so it survives the process;
  * `sync` is FULL: synced before the commit returns, and with it everything that was committed
  * before.
- *  - The write-ahead log is kept short: passes of the checkpoint thread from WAL_KICK_FRAMES on;
- * past WAL_RESTART_FRAMES the log thread moves the last few pages itself, so that SQLite can start
- * the file again. A reader in the middle of a page, or a backup, puts that off.
+ *  - The write-ahead log is kept short: passes of the checkpoint thread, once a second when there
+ * are WAL_KICK_FRAMES to move, and from WAL_HURRY_FRAMES on at once (a page that changes with every
+ * commit is written once per pass, so more at a time is less to write). Past WAL_RESTART_FRAMES the
+ * log thread moves the last few pages itself, so that SQLite can start the file again. A reader in
+ * the middle of a page, or a backup, puts that off.
  *  - No mmap: a read error in mapped memory is a signal, not an error code.
  *  - After any failure the transaction is rolled back and everything cached is forgotten; the next
  *    append starts from what is on disk.
@@ -26,8 +28,9 @@
 #include "store/engines.h"
 #include "store/sqlite_engine.h"
 
-#define WAL_KICK_FRAMES    1000                 /* 4 MB */
-#define WAL_RESTART_FRAMES 8000                 /* 32 MB */
+#define WAL_KICK_FRAMES    1000                 /* 4 MB: moved within a second */
+#define WAL_HURRY_FRAMES   3500                 /* 14 MB: moved at once */
+#define WAL_RESTART_FRAMES 7000                 /* 28 MB; SQLite cuts the file at 32 MB then */
 #define WAL_REST_FRAMES    1000                 /* what the log thread may move itself */
 #define WAL_KEEP_BYTES     ((uint64_t)16 << 20) /* a longer file is cut when idle */
 
@@ -69,12 +72,19 @@ static void restart_wal(struct store *s)
 	s->wal_try_at = s->wal_frames + WAL_REST_FRAMES;
 }
 
+/* Frames that are not in the database yet. */
+static int wal_rest(const struct store *s)
+{
+	int moved = atomic_load(&s->checkpointer.moved);
+
+	/* fewer than were moved: the file was started again */
+	return s->wal_frames >= moved ? s->wal_frames - moved : s->wal_frames;
+}
+
 /* Keep the write-ahead log short. */
 static void after_commit(struct store *s)
 {
-	int moved = atomic_load(&s->checkpointer.moved);
-	/* fewer frames than were moved: the file was started again */
-	int rest = s->wal_frames >= moved ? s->wal_frames - moved : s->wal_frames;
+	int rest = wal_rest(s);
 
 	s->is_idle = false;
 	if (s->wal_frames < WAL_RESTART_FRAMES)
@@ -83,7 +93,7 @@ static void after_commit(struct store *s)
 		return;
 	if (s->wal_frames >= s->wal_try_at && rest <= WAL_REST_FRAMES)
 		restart_wal(s);
-	else if (rest >= WAL_KICK_FRAMES)
+	else if (s->wal_frames >= s->wal_try_at || rest >= WAL_HURRY_FRAMES)
 		checkpointer_kick(&s->checkpointer);
 }
 
@@ -414,6 +424,8 @@ static int sqlite_sizes(struct store *s, uint64_t *ret_db_bytes, uint64_t *ret_w
 	} else if (s->is_idle && s->wal_frames > 0) {
 		checkpointer_kick(&s->checkpointer);
 		s->wal_frames = 0;
+	} else if (wal_rest(s) >= WAL_KICK_FRAMES) {
+		checkpointer_kick(&s->checkpointer);
 	}
 	s->is_idle = true;
 	*ret_db_bytes = file_bytes(s->path, "");
