@@ -306,46 +306,39 @@ static int sqlite_reserve(struct store *s, uint64_t seq)
 
 /* --- append ---------------------------------------------------------------------------------- */
 
-static int insert_message(struct store *s, const struct sql_channel *c, const struct message *m)
+/* Bind the columns of one message, the first of them to the parameter `at`. */
+static int bind_message(struct store *s, sqlite3_stmt *stmt, int at, int64_t channel,
+			const struct message *m)
 {
-	sqlite3_stmt *stmt = connection_stmt(&s->c, SQL_MESSAGE_INSERT);
 	struct slice payload = message_payload(m);
 
-	if (stmt == NULL)
-		return connection_error(&s->c);
-	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)m->seq);
-	sqlite3_bind_int64(stmt, 2, c->row.id);
-	sqlite3_bind_int64(stmt, 3, (sqlite3_int64)m->prev);
-	sqlite3_bind_int64(stmt, 4, m->ts_ms);
-	sqlite3_bind_int(stmt, 5, m->kind);
+	sqlite3_bind_int64(stmt, at, (sqlite3_int64)m->seq);
+	sqlite3_bind_int64(stmt, at + 1, channel);
+	sqlite3_bind_int64(stmt, at + 2, (sqlite3_int64)m->prev);
+	sqlite3_bind_int64(stmt, at + 3, m->ts_ms);
+	sqlite3_bind_int(stmt, at + 4, m->kind);
 	if (m->type_n > 0)
-		sqlite3_bind_text(stmt, 6, message_type(m).p, m->type_n, SQLITE_STATIC);
+		sqlite3_bind_text(stmt, at + 5, message_type(m).p, m->type_n, SQLITE_STATIC);
 	else
-		sqlite3_bind_null(stmt, 6);
+		sqlite3_bind_null(stmt, at + 5);
 	/* the one that can be too big */
-	if (sqlite3_bind_blob64(stmt, 7, payload.n ? payload.p : "", payload.n, SQLITE_STATIC) !=
-	    SQLITE_OK)
+	if (sqlite3_bind_blob64(stmt, at + 6, payload.n ? payload.p : "", payload.n,
+				SQLITE_STATIC) != SQLITE_OK)
 		return connection_error(&s->c);
-	sqlite3_bind_int64(stmt, 8, m->expires_ms);
+	if (m->expires_ms != 0)
+		sqlite3_bind_int64(stmt, at + 7, m->expires_ms);
+	else
+		sqlite3_bind_null(stmt, at + 7);
 	store_note_due(s, m->expires_ms);
-	int rc = connection_run(&s->c, stmt);
-	sqlite3_bind_null(stmt, 7); /* the bytes are the message's: no pointer stays behind */
-	return rc;
+	return 0;
 }
 
-static int append_one(struct store *s, const struct message *m)
+/* The row of the message's channel as it is with the message. Return the channel's id. */
+static int64_t count_message(struct store *s, struct sql_channel *c, const struct message *m)
 {
-	struct sql_channel *c;
-
-	int rc = row_get(s, message_channel(m), &c);
-	if (rc != 0)
-		return rc;
 	if (c->row.id == 0)
 		c->row.id = ++s->next_id;
 	channel_touch(s, c);
-	rc = insert_message(s, c, m);
-	if (rc != 0)
-		return rc;
 	c->row.head = m->seq;
 	c->row.head_ts_ms = m->ts_ms;
 	c->row.count++;
@@ -357,7 +350,41 @@ static int append_one(struct store *s, const struct message *m)
 		s->ns[c->ns].walk = m->seq;
 	channel_account(s, c, m->payload_n, 0);
 	channel_refresh(s, c);
-	return 0;
+	return c->row.id;
+}
+
+/* n messages with one statement, which has as many rows. */
+static int append_some(struct store *s, enum sql_id id, struct message *const *some, size_t n)
+{
+	sqlite3_stmt *stmt = connection_stmt(&s->c, id);
+	int rc = 0;
+
+	if (stmt == NULL)
+		return connection_error(&s->c);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct sql_channel *c;
+		rc = row_get(s, message_channel(some[i]), &c);
+		if (rc == 0)
+			rc = bind_message(s, stmt, (int)i * MESSAGE_COLUMNS + 1,
+					  count_message(s, c, some[i]), some[i]);
+	}
+	if (rc == 0)
+		rc = connection_run(&s->c, stmt);
+	/* the bytes are the messages': no pointer stays behind */
+	sqlite3_clear_bindings(stmt);
+	return rc;
+}
+
+static int append_all(struct store *s, struct message *const *batch, size_t n)
+{
+	size_t i = 0;
+	int rc = 0;
+
+	for (; rc == 0 && n - i >= MESSAGE_ROWS; i += MESSAGE_ROWS)
+		rc = append_some(s, SQL_MESSAGES_INSERT, batch + i, MESSAGE_ROWS);
+	for (; rc == 0 && i < n; i++)
+		rc = append_some(s, SQL_MESSAGE_INSERT, batch + i, 1);
+	return rc;
 }
 
 static int sqlite_append(struct store *s, struct message *const *batch, size_t n, bool sync)
@@ -367,8 +394,8 @@ static int sqlite_append(struct store *s, struct message *const *batch, size_t n
 	int rc = store_begin(s, sync);
 	if (rc == 0)
 		rc = acks_write(s);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = append_one(s, batch[i]);
+	if (rc == 0)
+		rc = append_all(s, batch, n);
 	if (rc == 0)
 		rc = dedup_write(s);
 	s->staged_n = 0;

@@ -15,6 +15,14 @@
 #include "base/obj.h"
 #include "base/xalloc.h"
 
+/* ROLLBACK: what was done already of a statement that fails is not kept apart, to be undone alone;
+ * store_end() undoes all */
+#define INSERT_MESSAGE                                                                 \
+	"INSERT OR ROLLBACK INTO message(seq, channel, prev, ts, kind, type, payload," \
+	" expires) VALUES"
+#define MESSAGE_ROW    "(?, ?, ?, ?, ?, ?, ?, ?)"
+#define MESSAGE_ROWS_4 MESSAGE_ROW "," MESSAGE_ROW "," MESSAGE_ROW "," MESSAGE_ROW
+
 static const char *const sql_texts[SQL_COUNT] = {
 	/* IMMEDIATE: a writer finds out at once whether it may write */
 	[SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -54,8 +62,10 @@ static const char *const sql_texts[SQL_COUNT] = {
 	/* the second condition is for the index, which has only those */
 	[SQL_CHANNELS_LOST] = "SELECT name, floor, oldest FROM channel"
 			      " WHERE floor > ?1 AND floor > 0 ORDER BY floor DESC LIMIT ?2",
-	[SQL_MESSAGE_INSERT] = "INSERT INTO message(seq, channel, prev, ts, kind, type, payload,"
-			       " expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, nullif(?8, 0))",
+	[SQL_MESSAGE_INSERT] = INSERT_MESSAGE MESSAGE_ROW,
+	/* cursors are opened and memory is taken once for all of them */
+	[SQL_MESSAGES_INSERT] = INSERT_MESSAGE MESSAGE_ROWS_4 "," MESSAGE_ROWS_4 "," MESSAGE_ROWS_4
+							      "," MESSAGE_ROWS_4,
 	[SQL_MESSAGES_OLDEST] = "SELECT seq, ts, length(payload) FROM message"
 				" WHERE channel = ?1 ORDER BY seq LIMIT ?2",
 	[SQL_MESSAGES_DELETE] = "DELETE FROM message WHERE channel = ?1 AND seq <= ?2",

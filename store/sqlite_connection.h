@@ -22,6 +22,9 @@
 /* The columns of a channel row, in the order channel_state_read() expects. */
 #define CHANNEL_COLUMNS "id, name, head, floor, oldest, count, bytes, head_ts, oldest_ts, due"
 
+#define MESSAGE_COLUMNS 8
+#define MESSAGE_ROWS    16 /* of SQL_MESSAGES_INSERT */
+
 enum sql_id {
 	SQL_BEGIN_WRITE,
 	SQL_BEGIN_READ,
@@ -41,6 +44,7 @@ enum sql_id {
 	SQL_CHANNEL_NAME,
 	SQL_CHANNELS_LOST,
 	SQL_MESSAGE_INSERT,
+	SQL_MESSAGES_INSERT, /* MESSAGE_ROWS of them */
 	SQL_MESSAGES_OLDEST,
 	SQL_MESSAGES_DELETE,
 	SQL_MESSAGES_WALK,

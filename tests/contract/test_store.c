@@ -150,6 +150,44 @@ static void test_messages_come_back_whole(void **state)
 		message_unref(batch[i]);
 }
 
+/* A long batch is written with other statements than a short one. */
+static void test_batches_of_every_size(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const channels[] = {"c", "d", "e"};
+	struct message *batch[70];
+	uint64_t seq = 0, heads[3] = {0};
+
+	for (size_t n = 1; n <= 70; n += n % 8 == 0 ? 9 : 1) {
+		uint64_t before = seq, head = heads[0];
+		for (size_t i = 0; i < n; i++) {
+			char text[32];
+			snprintf(text, sizeof(text), "%zu of %zu", i, n);
+			seq++;
+			batch[i] = test_message(channels[i % 3], seq, heads[i % 3],
+						1000 + (int64_t)seq, text);
+			batch[i]->expires_ms = i % 5 == 0 ? 0 : 1000000 + (int64_t)i;
+			heads[i % 3] = seq;
+		}
+		assert_int_equal(f->e->ops.append(f->s, batch, n, false), 0);
+		test_read_channel(f->e, f->r, "c", before, &f->rows);
+		assert_int_equal(f->rows.n, (n + 2) / 3);
+		for (size_t i = 0; i < n; i += 3) {
+			const struct message *m = f->rows.m[i / 3];
+			assert_int_equal(m->seq, batch[i]->seq);
+			assert_int_equal(m->prev, i == 0 ? head : batch[i - 3]->seq);
+			assert_int_equal(m->ts_ms, batch[i]->ts_ms);
+			assert_int_equal(m->expires_ms, batch[i]->expires_ms);
+			assert_true(slice_eq(message_payload(m), message_payload(batch[i])));
+		}
+		test_rows_clear(&f->rows);
+		for (size_t i = 0; i < n; i++)
+			message_unref(batch[i]);
+		assert_int_equal(info_of(f, "c").head, heads[0]);
+		assert_int_equal(info_of(f, "e").head, heads[2]);
+	}
+}
+
 static void test_channels_are_merged_by_seq(void **state)
 {
 	struct fixture *f = *state;
@@ -646,6 +684,7 @@ static const struct {
 	}
 	TEST(test_empty_log),
 	TEST(test_messages_come_back_whole),
+	TEST(test_batches_of_every_size),
 	TEST(test_channels_are_merged_by_seq),
 	TEST(test_pages_join_without_hole_or_repeat),
 	TEST(test_page_stops_at_bytes_but_gives_one_row),

@@ -109,6 +109,32 @@ static size_t count_rows(struct fixture *f)
 	return n;
 }
 
+/* A seq that is there already, somewhere in a batch: nothing of the batch is stored, and what is
+ * counted for its channels is what is there. */
+static void test_batch_with_a_row_that_is_there(void **state)
+{
+	struct fixture *f = *state;
+
+	must_open(f);
+	fill(f, 1000, 1);
+	for (size_t n = 1; n <= 40; n += 3) {
+		for (size_t bad = 0; bad < n; bad += 5) {
+			struct message *batch[40];
+			for (size_t i = 0; i < n; i++)
+				batch[i] = test_message("a", i == bad ? 1000 : 2000 + i, 0, 1, "x");
+			assert_int_equal(f->e->ops.append(f->s, batch, n, false), -EUCLEAN);
+			for (size_t i = 0; i < n; i++)
+				message_unref(batch[i]);
+		}
+	}
+	assert_int_equal(count_rows(f), 1);
+	fill(f, 2000, 3);
+	assert_int_equal(count_rows(f), 4);
+	must_close(f);
+	must_open(f);
+	assert_int_equal(count_rows(f), 4);
+}
+
 /* --- refusals
  * ------------------------------------------------------------------------------------------ */
 
@@ -750,6 +776,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_batch_with_a_row_that_is_there, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_newer_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_write_ahead_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_places_that_cannot_be, setup, teardown),
