@@ -13,6 +13,9 @@
  * commit is written once per pass, so more at a time is less to write). Past WAL_RESTART_FRAMES the
  * log thread moves the last few pages itself, so that SQLite can start the file again. A reader in
  * the middle of a page, or a backup, puts that off.
+ *  - Between its transactions the connection goes on reading (hold()), for WAL_HOLD_FRAMES and for
+ * a second at most: a checkpoint can not pass it. Who else writes meanwhile is noticed by SQLite at
+ * the next BEGIN, and then the connection lets go.
  *  - No mmap: a read error in mapped memory is a signal, not an error code.
  *  - After any failure the transaction is rolled back and everything cached is forgotten; the next
  *    append starts from what is on disk.
@@ -32,6 +35,7 @@
 #define WAL_HURRY_FRAMES   3500                 /* 14 MB: moved at once */
 #define WAL_RESTART_FRAMES 7000                 /* 28 MB; SQLite cuts the file at 32 MB then */
 #define WAL_REST_FRAMES    1000                 /* what the log thread may move itself */
+#define WAL_HOLD_FRAMES    250                  /* 1 MB that a pass may have to leave */
 #define WAL_KEEP_BYTES     ((uint64_t)16 << 20) /* a longer file is cut when idle */
 
 /* --- transactions ---------------------------------------------------------------------------- */
@@ -48,6 +52,29 @@ static int set_sync(struct store *s, bool full)
 	return rc;
 }
 
+/* Stop reading between transactions. */
+static void let_go(struct store *s)
+{
+	if (s->is_held)
+		sqlite3_reset(s->c.stmts[SQL_HOLD]);
+	s->is_held = false;
+}
+
+/* In a transaction that is about to be committed. The next one begins where this one ends, so it
+ * needs no new lock to read and no look at the file's state: four of six lock calls. */
+static int hold(struct store *s)
+{
+	if (s->is_held)
+		return 0;
+	sqlite3_stmt *stmt = connection_stmt(&s->c, SQL_HOLD);
+	int rc = stmt ? sqlite3_step(stmt) : SQLITE_ERROR;
+	if (rc != SQLITE_ROW)
+		return rc == SQLITE_DONE ? 0 : connection_error(&s->c);
+	s->is_held = true;
+	s->held_since = s->wal_frames;
+	return 0;
+}
+
 int store_begin(struct store *s, bool sync)
 {
 	if (s->in_transaction)
@@ -55,6 +82,11 @@ int store_begin(struct store *s, bool sync)
 	int rc = set_sync(s, sync);
 	if (rc == 0)
 		rc = connection_run_id(&s->c, SQL_BEGIN_WRITE);
+	if (rc != 0 && s->is_held) {
+		/* somebody else has written since, so what is held is not the end any more */
+		let_go(s);
+		rc = connection_run_id(&s->c, SQL_BEGIN_WRITE);
+	}
 	if (rc == 0)
 		s->in_transaction = true;
 	return rc;
@@ -65,6 +97,7 @@ static void restart_wal(struct store *s)
 {
 	int frames = 0, moved = 0;
 
+	let_go(s);
 	if (sqlite3_wal_checkpoint_v2(s->c.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved) ==
 	    SQLITE_OK)
 		atomic_store(&s->checkpointer.moved, moved);
@@ -89,6 +122,9 @@ static void after_commit(struct store *s)
 	s->is_idle = false;
 	if (s->wal_frames < WAL_RESTART_FRAMES)
 		s->wal_try_at = WAL_RESTART_FRAMES;
+	/* the checkpoint goes no further than what is held */
+	if (s->wal_frames < s->held_since || s->wal_frames - s->held_since >= WAL_HOLD_FRAMES)
+		let_go(s);
 	if (atomic_load(&s->checkpointer.is_busy))
 		return;
 	if (s->wal_frames >= s->wal_try_at && rest <= WAL_REST_FRAMES)
@@ -104,11 +140,14 @@ int store_end(struct store *s, int rc)
 	if (rc == 0 && was_open)
 		rc = channels_write(s);
 	if (rc == 0 && was_open)
+		rc = hold(s);
+	if (rc == 0 && was_open)
 		rc = connection_run_id(&s->c, SQL_COMMIT);
 	s->in_transaction = false;
 	s->ack_n = 0;
 	if (rc != 0) {
 		s->ack_rows = -1;
+		let_go(s);
 		/* some errors have rolled back already */
 		if (!sqlite3_get_autocommit(s->c.db))
 			connection_run_id(&s->c, SQL_ROLLBACK);
@@ -439,6 +478,7 @@ static uint64_t file_bytes(const char *path, const char *suffix)
 static int sqlite_sizes(struct store *s, uint64_t *ret_db_bytes, uint64_t *ret_wal_bytes)
 {
 	CHECK_OBJ(s, SQLITE_STORE_MAGIC);
+	let_go(s);
 	uint64_t wal = file_bytes(s->path, "-wal");
 	if (s->is_idle && wal > WAL_KEEP_BYTES && !atomic_load(&s->checkpointer.is_busy)) {
 		/* Nobody publishes and the file is long: move the rest and cut it. No waiting for

@@ -27,6 +27,8 @@ static const char *const sql_texts[SQL_COUNT] = {
 	/* IMMEDIATE: a writer finds out at once whether it may write */
 	[SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
 	[SQL_BEGIN_READ] = "BEGIN DEFERRED",
+	/* as long as its row is not done with, the end of a transaction leaves a reader behind */
+	[SQL_HOLD] = "SELECT 1 FROM meta",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
 	[SQL_META_SET] = "INSERT INTO meta(key, value) VALUES(?1, ?2)"

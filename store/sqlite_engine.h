@@ -91,6 +91,8 @@ struct store {
 	struct connection c;
 	bool is_full_sync; /* PRAGMA synchronous now */
 	bool in_transaction;
+	bool is_held;   /* the connection goes on reading between transactions */
+	int held_since; /* frames in the file then */
 	const struct namespace_table *namespaces;
 	const atomic_bool *cancel;
 	enum lineage lineage;
