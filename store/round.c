@@ -85,12 +85,14 @@ static uint64_t *head_of(struct history *h, const struct message *m, enum place 
 	struct shelf *shelf = &h->shelves[place];
 	struct slice name = message_channel(m);
 	struct round_head *head;
+	unsigned hash;
 
-	HASH_FIND(hh, w->heads, name.p, name.n, head);
+	HASH_VALUE(name.p, name.n, hash);
+	HASH_FIND_BYHASHVALUE(hh, w->heads, name.p, name.n, hash, head);
 	if (head == NULL) {
 		head = &w->head_pool[w->head_n++];
 		*head = (struct round_head){0};
-		HASH_ADD_KEYPTR(hh, w->heads, name.p, name.n, head);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, w->heads, name.p, name.n, hash, head);
 	}
 	if (!head->is_known[place]) {
 		*ret_error = shelf->engine->ops.head(shelf->store, name, &head->seq[place]);

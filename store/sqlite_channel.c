@@ -6,7 +6,8 @@
  * of the CACHE_MAX channels used last are kept in memory, are authoritative between and during
  * transactions, and are written once per transaction however many messages they got (`touched`).
  *
- *   cached    in the map and on the LRU list
+ *   cached    in the map and on a list; when there are too many, a walk along it drops those that
+ *             were not used since it came by last, so a use costs no more than a mark
  *   touched   changed by the open transaction; written by channels_write()
  *   over      holds more messages than its namespace allows; never evicted, or it would be
  * forgotten
@@ -33,6 +34,7 @@ static struct sql_channel *channel_add(struct store *s, struct slice name,
 	memcpy(c->name, name.p, name.n);
 	c->name_n = (uint8_t)name.n;
 	c->row = *row;
+	c->is_used = true;
 	c->ns = (size_t)(namespace_find(s->namespaces, name) - s->namespaces->ns);
 	HASH_ADD_KEYPTR(hh, s->channels, c->name, name.n, c);
 	TAILQ_INSERT_TAIL(&s->lru, c, in_lru);
@@ -45,10 +47,8 @@ static struct sql_channel *row_find(struct store *s, struct slice name)
 	struct sql_channel *c;
 
 	HASH_FIND(hh, s->channels, name.p, name.n, c);
-	if (c != NULL) {
-		TAILQ_REMOVE(&s->lru, c, in_lru);
-		TAILQ_INSERT_TAIL(&s->lru, c, in_lru);
-	}
+	if (c != NULL)
+		c->is_used = true;
 	return c;
 }
 
@@ -201,8 +201,14 @@ void channels_evict(struct store *s)
 	TAILQ_FOREACH_SAFE (c, &s->lru, in_lru, next) {
 		if (s->channel_n <= goal)
 			break;
-		if (!c->is_over)
+		if (c->is_used) {
+			/* once more: the walk comes by again when all were used */
+			c->is_used = false;
+			TAILQ_REMOVE(&s->lru, c, in_lru);
+			TAILQ_INSERT_TAIL(&s->lru, c, in_lru);
+		} else if (!c->is_over) {
 			channel_drop(s, c);
+		}
 	}
 }
 

@@ -60,9 +60,10 @@ void checkpointer_kick(struct checkpointer *k);
 /* One cached channel row. */
 struct sql_channel {
 	UT_hash_handle hh;
-	TAILQ_ENTRY(sql_channel) in_lru;      /* all; coldest first */
+	TAILQ_ENTRY(sql_channel) in_lru;      /* all; see channels_evict() */
 	TAILQ_ENTRY(sql_channel) in_over;     /* holds more messages than its namespace allows */
 	STAILQ_ENTRY(sql_channel) in_touched; /* changed by the transaction that is open */
+	bool is_used;                         /* since the walk of channels_evict() came by */
 	bool is_over;
 	bool is_touched;
 	bool is_due_changed;
