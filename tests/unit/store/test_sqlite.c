@@ -109,63 +109,6 @@ static size_t count_rows(struct fixture *f)
 	return n;
 }
 
-/* A seq that is there already, somewhere in a batch: nothing of the batch is stored, and what is
- * counted for its channels is what is there. */
-static void test_batch_with_a_row_that_is_there(void **state)
-{
-	struct fixture *f = *state;
-
-	must_open(f);
-	fill(f, 1000, 1);
-	for (size_t n = 1; n <= 40; n += 3) {
-		for (size_t bad = 0; bad < n; bad += 5) {
-			struct message *batch[40];
-			for (size_t i = 0; i < n; i++)
-				batch[i] = test_message("a", i == bad ? 1000 : 2000 + i, 0, 1, "x");
-			assert_int_equal(f->e->ops.append(f->s, batch, n, false), -EUCLEAN);
-			for (size_t i = 0; i < n; i++)
-				message_unref(batch[i]);
-		}
-	}
-	assert_int_equal(count_rows(f), 1);
-	fill(f, 2000, 3);
-	assert_int_equal(count_rows(f), 4);
-	must_close(f);
-	must_open(f);
-	assert_int_equal(count_rows(f), 4);
-}
-
-/* Somebody's shell: it writes between two appends, and has the write-ahead log cut. */
-static void test_somebody_else_writes(void **state)
-{
-	struct fixture *f = *state;
-	struct connection shell;
-	uint64_t db, wal;
-	int64_t value;
-
-	must_open(f);
-	fill(f, 1, 10);
-	assert_int_equal(connection_open(&shell, f->path, SQLITE_OPEN_READWRITE), 0);
-	for (uint64_t seq = 11; seq <= 40; seq++) {
-		assert_int_equal(meta_count(&shell, "shell"), 0);
-		fill(f, seq, 1);
-	}
-	assert_int_equal(
-		connection_number(&shell, "SELECT value FROM meta WHERE key = 'shell'", &value), 0);
-	assert_int_equal(value, 30);
-	assert_int_equal(connection_number(&shell, "SELECT count(*) FROM message", &value), 0);
-	assert_int_equal(value, 40);
-	/* at most a second later nothing is held any more */
-	assert_int_equal(f->e->admin.sizes(f->s, &db, &wal), 0);
-	assert_int_equal(connection_number(&shell, "PRAGMA wal_checkpoint(TRUNCATE)", &value), 0);
-	assert_int_equal(value, 0); /* not busy */
-	assert_int_equal(f->e->admin.sizes(f->s, &db, &wal), 0);
-	assert_int_equal(wal, 0);
-	fill(f, 41, 10);
-	assert_int_equal(count_rows(f), 50);
-	connection_close(&shell);
-}
-
 /* --- refusals
  * ------------------------------------------------------------------------------------------ */
 
@@ -807,9 +750,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_somebody_else_writes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_batch_with_a_row_that_is_there, setup,
-						teardown),
 		cmocka_unit_test_setup_teardown(test_newer_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_write_ahead_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_places_that_cannot_be, setup, teardown),
