@@ -110,8 +110,7 @@ struct store {
 
 	struct sql_namespace *ns; /* one per entry of namespaces */
 	int64_t sweep_id;         /* channels up to this id have been looked at; INT64_MAX: all */
-	int64_t quiet_until_ms;   /* before this time nothing is too old, expired or to be forgotten
-				   */
+	int64_t quiet_until_ms;   /* before it nothing is too old, expired or to be forgotten */
 
 	struct store_ack *const *acks; /* staged for the next append */
 	size_t ack_n;
