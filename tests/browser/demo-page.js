@@ -50,8 +50,13 @@ export class Visitor {
   // Wait until fn(argument), run in the page, is true.
   until(fn, argument) { return this.page.waitForFunction(fn, argument); }
 
-  connected(over) {
-    return this.until((words) => document.querySelector('#status').dataset.state === 'connected' && (!words || document.querySelector('#status').dataset.transport === words), over);
+  async connected(over) {
+    try {
+      return await this.until((words) => document.querySelector('#status').dataset.state === 'connected' && (!words || document.querySelector('#status').dataset.transport === words), over);
+    } catch (err) {
+      err.message += `\nwanted: ${over}; the page: ${await this.text('#status')}\n${await this.page.$$eval('#journal li', (all) => all.map((li) => li.textContent).join('\n'))}`;
+      throw err;
+    }
   }
 
   text(selector) { return this.page.textContent(selector); }
