@@ -8,6 +8,7 @@ import atexit
 import json
 import os
 import platform
+import re
 import select
 import shutil
 import signal
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOLDFASTD = os.path.abspath(os.environ.get('HOLDFASTD', os.path.join(TOP, 'build/daemon/holdfastd')))
@@ -114,6 +116,12 @@ class Broker(Server):
         given = [f'--{name.replace(".", "-").replace("_", "-")}={value}' for name, value in self.options.items() if '.' in name]
         return [HOLDFASTD, '--config', config, '--server-listen', '127.0.0.1:0', '--server-port-file', os.path.join(self.folder, 'port'),
                 '--server-data-dir', self.folder, '--server-workers', str(self.workers), '--server-log-sessions', 'no', *given]
+
+    def histogram(self, name):
+        """{end of a bucket: how many up to there}, of /metrics."""
+        with urllib.request.urlopen(f'http://{self.address}/metrics', timeout=30) as answer:
+            text = answer.read().decode()
+        return {float(end): float(n) for end, n in re.findall(rf'^{name}_bucket{{le="([^"]+)"}} (\S+)$', text, re.M)}
 
 
 class Floor(Server):
