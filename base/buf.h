@@ -52,8 +52,7 @@ static inline struct slice buf_slice(const struct buf *b)
 	return slice_make(b->p ? b->p : "", b->n);
 }
 
-/* --- here, because texts are made of many short pieces, of known length for the most part --------
- */
+/* --- here, because texts are made of many short pieces, of known length for the most part --- */
 
 /* buf_add() where there is no room yet. */
 int buf_add_grow(struct buf *b, const void *p, size_t n);
