@@ -75,19 +75,13 @@ int outbox_put(struct outbox *o, struct append *a)
 {
 	int rc = 0;
 
-	if (o->under_way == 0 && history_takes_short_way(o->history, a, o->round))
+	if (o->under_way == 0 && history_takes_short_way(o->history, a))
 		put_ephemeral(o, a);
 	else
 		rc = put_stored(o, a);
 	if (rc == 0)
 		loop_soon(o->loop, &o->post);
 	return rc;
-}
-
-void outbox_note_batch(struct outbox *o, const struct batch *b)
-{
-	if (b->round > o->round)
-		o->round = b->round;
 }
 
 void outbox_note_back(struct outbox *o, struct append *a)

@@ -21,7 +21,6 @@ struct outbox {
 	struct letter_list stored; /* admitted, for the log thread */
 	size_t stored_n;
 	size_t under_way;          /* put here for the log thread and not yet back */
-	uint64_t round;            /* of the log thread: the newest that came here */
 	struct append **ephemeral; /* for the short way */
 	size_t ephemeral_n;
 	size_t ephemeral_room;
@@ -35,8 +34,6 @@ void outbox_fini(struct outbox *o);
 MUST_CHECK int outbox_put(struct outbox *o, struct append *a);
 /* Post what is in it, as the end of the stage does. */
 void outbox_post(struct outbox *o);
-/* A batch came to this worker, before anything is done with it. */
-void outbox_note_batch(struct outbox *o, const struct batch *b);
 /* An append came back to this worker, before it is answered. */
 void outbox_note_back(struct outbox *o, struct append *a);
 

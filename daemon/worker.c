@@ -233,7 +233,6 @@ static void on_batch(struct worker *w, struct batch_letter *l)
 {
 	struct append *a;
 
-	outbox_note_batch(&w->hub->outbox, l->batch);
 	while ((a = STAILQ_FIRST(&l->receipts)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->receipts, receipt);
 		outbox_note_back(&w->hub->outbox, a);

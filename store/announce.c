@@ -126,11 +126,11 @@ void history_announce(struct history *h, struct append *const *appends, size_t n
 	announce_post(h, announce_batch(appends, n, counters), appends, n);
 }
 
-bool history_takes_short_way(const struct history *h, const struct append *a, uint64_t after)
+bool history_takes_short_way(const struct history *h, const struct append *a)
 {
-	/* a batch may be here before the last worker was sent it: what follows it must not be there
-	 * before */
-	if (a->terms != NULL || atomic_load(&h->announced) < after)
+	/* a batch may be at one worker before another was sent it: an answer to it must not be
+	 * there before it */
+	if (a->terms != NULL || atomic_load(&h->is_announcing))
 		return false;
 	for (size_t i = 0; i < a->n; i++)
 		if (a->messages[i]->durability != DURABILITY_EPHEMERAL)

@@ -86,8 +86,7 @@ void append_free(struct append *a);
 /* Committed together; shared by all workers, immutable. */
 struct batch {
 	atomic_uint refs;
-	uint64_t head;  /* newest seq given out up to and including this batch */
-	uint64_t round; /* of the log thread's rounds, this one's; 0: it came past the log */
+	uint64_t head; /* newest seq given out up to and including this batch; 0: it came past the log */
 	struct batch_ack *acks; /* positions that moved; one piece of memory with their names */
 	size_t ack_n;
 	size_t n;
@@ -217,9 +216,9 @@ MUST_CHECK int history_append(struct history *h, struct append *a);
 /* The same in two steps: have each admitted, then post n > 0 of them, linked by their letters. */
 MUST_CHECK int history_admit(struct history *h, struct append *a);
 void history_append_all(struct history *h, struct letter_list *appends, size_t n);
-/* May it leave by history_announce(): all of it is ephemeral, every worker was sent all up to the
- * log thread's round `after`, and none is too far behind. */
-bool history_takes_short_way(const struct history *h, const struct append *a, uint64_t after);
+/* May it leave by history_announce(): all of it is ephemeral, what any worker was sent by the log
+ * thread all were sent, and none is too far behind. */
+bool history_takes_short_way(const struct history *h, const struct append *a);
 /* Takes such appends and sends them to all workers, past the log. counters: the calling worker's.
  */
 void history_announce(struct history *h, struct append *const *appends, size_t n,

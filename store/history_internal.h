@@ -88,7 +88,6 @@ struct writer {
 	uint64_t seq;         /* newest given out */
 	uint64_t reserved;    /* recorded in the main store: may be given out */
 	int64_t ts_ms;        /* newest given out */
-	uint64_t round_count; /* rounds begun */
 	/* the round: rooms are reused */
 	struct append **round;
 	size_t round_n;
@@ -128,8 +127,8 @@ struct history {
 	struct shelf shelves[PLACE_COUNT];
 	struct epoch epoch;
 	uint64_t start_head;
-	_Atomic uint64_t head;      /* newest seq announced */
-	_Atomic uint64_t announced; /* rounds that all workers were sent */
+	_Atomic uint64_t head;     /* newest seq announced */
+	atomic_bool is_announcing; /* the log thread: some workers were sent a batch, not yet all */
 	struct mailbox **workers;
 	size_t worker_n;
 	bool is_started;

@@ -370,7 +370,6 @@ static void announce(struct history *h)
 	struct batch *b = announce_batch(w->round, w->round_n, w->counters);
 
 	count_outcomes(w);
-	b->round = ++w->round_count;
 	if (b->head == 0)
 		b->head = atomic_load(&h->head);
 	/* Before any letter: who has seen a message of this batch finds it at or below the head. A
@@ -378,8 +377,9 @@ static void announce(struct history *h)
 	if (b->n > 0)
 		atomic_store(&h->head, b->head);
 	ack_round_tell(h, b);
+	atomic_store(&h->is_announcing, true);
 	announce_post(h, b, w->round, w->round_n);
-	atomic_store(&h->announced, w->round_count);
+	atomic_store(&h->is_announcing, false);
 }
 
 static void wait_for_workers(struct history *h)

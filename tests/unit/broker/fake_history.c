@@ -713,9 +713,8 @@ uint64_t history_head(const struct history *h)
 	return h->head;
 }
 
-bool history_takes_short_way(const struct history *h, const struct append *a, uint64_t after)
+bool history_takes_short_way(const struct history *h, const struct append *a)
 {
-	UNUSED(after);
 	return h->is_short_way_open && a->messages[0]->durability == DURABILITY_EPHEMERAL;
 }
 

@@ -3,6 +3,7 @@
 #include "tests/unit/store/store_test.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -397,12 +398,11 @@ static void test_short_way(void **state)
 	f->cfg.worker_lag = 1;
 	start(f);
 	struct append *stored = append_make(&f->w[1], "a", DURABILITY_COMMIT, 1);
-	assert_false(history_takes_short_way(f->h, stored, 0));
+	assert_false(history_takes_short_way(f->h, stored));
 	append_free(stored);
 	for (size_t i = 0; i < 2; i++) {
 		struct append *a = append_make(&f->w[1], "typing", DURABILITY_EPHEMERAL, 2);
-		assert_true(history_takes_short_way(f->h, a, 0));
-		assert_false(history_takes_short_way(f->h, a, 1)); /* that round is not yet over */
+		assert_true(history_takes_short_way(f->h, a));
 		history_announce(f->h, &a, 1, NULL);
 		assert_int_equal(mailbox_count(&f->w[0].box), i + 1);
 		worker_take(&f->w[1]);
@@ -413,11 +413,58 @@ static void test_short_way(void **state)
 	assert_int_equal(f->w[1].rows.n, 4);
 	assert_true(f->w[1].rows.m[3]->ts_ms > 0);
 	struct append *late = append_make(&f->w[1], "typing", DURABILITY_EPHEMERAL, 1);
-	assert_false(history_takes_short_way(f->h, late, 0));
+	assert_false(history_takes_short_way(f->h, late));
 	append_free(late);
 	worker_take(&f->w[0]);
 	assert_int_equal(f->w[0].receipts, 0);
 	assert_int_equal(f->w[0].rows.n, 4);
+}
+
+/* Nobody can put a letter into a box that is held. */
+struct holder {
+	pthread_t thread;
+	struct mailbox *box;
+	sem_t holds;
+	sem_t is_done;
+};
+
+static void *hold(void *arg)
+{
+	struct holder *o = arg;
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_MS / 1000;
+	pthread_mutex_lock(&o->box->lock);
+	sem_post(&o->holds);
+	sem_timedwait(&o->is_done, &until);
+	pthread_mutex_unlock(&o->box->lock);
+	return NULL;
+}
+
+/* A stored message is at one worker and not yet at the other: an ephemeral answer to it, given to
+ * whichever of them, must not be at the other before it. */
+static void test_short_way_between_two_mailboxes(void **state)
+{
+	struct fixture *f = *state;
+	struct holder o = {.box = &f->w[1].box};
+	struct append *answer = append_make(&f->w[1], "typing", DURABILITY_EPHEMERAL, 1);
+
+	sem_init(&o.holds, 0, 0);
+	sem_init(&o.is_done, 0, 0);
+	assert_int_equal(pthread_create(&o.thread, NULL, hold, &o), 0);
+	sem_wait(&o.holds);
+	publish(f, "a", DURABILITY_COMMIT);
+	assert_false(history_takes_short_way(f->h, answer));
+	sem_post(&o.is_done);
+	pthread_join(o.thread, NULL);
+	/* by the log, then */
+	assert_int_equal(history_append(f->h, answer), 0);
+	WAIT_FOR(&f->w[1], f->w[1].receipts == 1);
+	assert_int_equal(f->w[1].rows.n, 2);
+	assert_int_equal(f->w[1].rows.m[0]->durability, DURABILITY_COMMIT);
+	sem_destroy(&o.holds);
+	sem_destroy(&o.is_done);
 }
 
 static void test_queue_is_bounded(void **state)
@@ -770,6 +817,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_publishers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_worker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_short_way_between_two_mailboxes, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_queue_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_close_commits_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_both_stores_are_merged, setup, teardown),
