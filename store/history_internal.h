@@ -85,9 +85,9 @@ struct writer {
 	struct letter_list jobs; /* purges and the like, done step by step */
 	struct ack_round acks;
 	bool is_stopping;
-	uint64_t seq;         /* newest given out */
-	uint64_t reserved;    /* recorded in the main store: may be given out */
-	int64_t ts_ms;        /* newest given out */
+	uint64_t seq;      /* newest given out */
+	uint64_t reserved; /* recorded in the main store: may be given out */
+	int64_t ts_ms;     /* newest given out */
 	/* the round: rooms are reused */
 	struct append **round;
 	size_t round_n;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sqlite: what is refused at open, and what is left untouched; versions; damage; power cuts;
  * backups. */
-#include "tests/unit/store/store_test.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -16,97 +14,20 @@
 #include "base/map.h"
 #include "store/sqlite_engine.h"
 #include "tests/fault/vfs_shim.h"
-
-struct fixture {
-	const struct store_engine *e;
-	char folder[64];
-	char path[96];
-	struct namespace_table *namespaces;
-	struct store *s;
-	struct problem problem;
-	struct test_rows rows;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->e = store_engine_find("sqlite");
-	test_folder_make(f->folder);
-	snprintf(f->path, sizeof(f->path), "%s/log.db", f->folder);
-	f->namespaces = test_namespaces();
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	f->e->ops.close(f->s);
-	test_rows_clear(&f->rows);
-	namespace_table_unref(f->namespaces);
-	test_folder_remove(f->folder);
-	free(f);
-	return 0;
-}
+#include "tests/unit/store/sqlite_rig.h"
 
 static int setup_shim(void **state)
 {
 	vfs_shim_install();
-	return setup(state);
+	return sqlite_rig_set_up(state);
 }
 
 static int teardown_shim(void **state)
 {
 	vfs_shim_heal();
-	int rc = teardown(state);
+	int rc = sqlite_rig_tear_down(state);
 	vfs_shim_uninstall();
 	return rc;
-}
-
-static int try_open(struct fixture *f, const char *path)
-{
-	struct store_config cfg = {
-		.path = path, .namespaces = f->namespaces, .first_seq = 1, .create = true};
-
-	f->problem.text[0] = '\0';
-	return f->e->ops.open(&cfg, &f->s, &f->problem);
-}
-
-static void must_open(struct fixture *f)
-{
-	if (try_open(f, f->path) != 0)
-		fail_msg("%s", f->problem.text);
-}
-
-static void must_close(struct fixture *f)
-{
-	f->e->ops.close(f->s);
-	f->s = NULL;
-}
-
-/* Append n messages of 100 bytes to channel a, from seq `from` on. */
-static void fill(struct fixture *f, uint64_t from, size_t n)
-{
-	char payload[101];
-
-	memset(payload, 'p', 100);
-	payload[100] = '\0';
-	for (size_t i = 0; i < n; i++)
-		test_append(f->e, f->s, "a", from + i, 1, payload);
-}
-
-static size_t count_rows(struct fixture *f)
-{
-	struct store_reader *r;
-
-	assert_int_equal(f->e->ops.reader_open(f->s, &r), 0);
-	test_read_channel(f->e, r, "a", 0, &f->rows);
-	size_t n = f->rows.n;
-	test_rows_clear(&f->rows);
-	f->e->ops.reader_close(r);
-	return n;
 }
 
 /* --- refusals
@@ -118,7 +39,7 @@ struct snapshot {
 	size_t entries;
 };
 
-static void snapshot_take(const struct fixture *f, struct snapshot *ret)
+static void snapshot_take(const struct sqlite_rig *f, struct snapshot *ret)
 {
 	int fd = open(f->path, O_RDONLY);
 
@@ -131,12 +52,12 @@ static void snapshot_take(const struct fixture *f, struct snapshot *ret)
 }
 
 /* Opening must fail, say `words`, and change nothing. */
-static void check_refused(struct fixture *f, int error, const char *words)
+static void check_refused(struct sqlite_rig *f, int error, const char *words)
 {
 	struct snapshot before, after;
 
 	snapshot_take(f, &before);
-	assert_int_equal(try_open(f, f->path), error);
+	assert_int_equal(rig_try_open(f, f->path), error);
 	if (strstr(f->problem.text, words) == NULL)
 		fail_msg("'%s' does not say '%s'", f->problem.text, words);
 	assert_non_null(strstr(f->problem.text, f->path));
@@ -171,7 +92,7 @@ static void sql(const char *path, const char *text)
 
 static void test_foreign_files(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 
 	poke(f->path, 0, "hello, world\n", 13);
 	check_refused(f, -EINVAL, "not a SQLite database");
@@ -196,11 +117,11 @@ static void test_foreign_files(void **state)
 
 static void test_newer_file(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 
-	must_open(f);
-	fill(f, 1, 3);
-	must_close(f);
+	rig_open(f);
+	rig_fill(f, 1, 3);
+	rig_close(f);
 	sql(f->path, "PRAGMA user_version = 99");
 	check_refused(f, -ENOTSUP, "newer version");
 }
@@ -208,14 +129,14 @@ static void test_newer_file(void **state)
 /* The newer program died before its last commit was moved into the file: only the -wal knows. */
 static void test_newer_write_ahead_log(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char name[128];
 	struct stat before, after;
 	int status;
 
-	must_open(f);
-	fill(f, 1, 3);
-	must_close(f);
+	rig_open(f);
+	rig_fill(f, 1, 3);
+	rig_close(f);
 	pid_t pid = fork();
 	if (pid == 0) {
 		sqlite3 *db;
@@ -240,20 +161,20 @@ static void test_newer_write_ahead_log(void **state)
 
 static void test_places_that_cannot_be(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char path[160];
 
 	snprintf(path, sizeof(path), "%s/none/log.db", f->folder);
-	assert_int_equal(try_open(f, path), -ENOENT);
+	assert_int_equal(rig_try_open(f, path), -ENOENT);
 	assert_non_null(strstr(f->problem.text, "folder"));
-	assert_int_equal(try_open(f, f->folder), -EISDIR);
+	assert_int_equal(rig_try_open(f, f->folder), -EISDIR);
 	assert_non_null(strstr(f->problem.text, "is a folder"));
-	assert_int_equal(try_open(f, "/proc/log.db"), -ENOENT);
-	assert_int_equal(try_open(f, "/dev/null"), -EINVAL);
+	assert_int_equal(rig_try_open(f, "/proc/log.db"), -ENOENT);
+	assert_int_equal(rig_try_open(f, "/dev/null"), -EINVAL);
 	assert_non_null(strstr(f->problem.text, "regular file"));
 	poke(f->path, 0, "x", 1);
 	snprintf(path, sizeof(path), "%s/log.db/x", f->folder);
-	assert_int_equal(try_open(f, path), -ENOTDIR);
+	assert_int_equal(rig_try_open(f, path), -ENOTDIR);
 	struct store_config cfg = {.path = "", .namespaces = f->namespaces};
 	assert_int_equal(f->e->ops.open(&cfg, &f->s, &f->problem), -EINVAL);
 	snprintf(path, sizeof(path), "%s/other.db", f->folder);
@@ -264,7 +185,7 @@ static void test_places_that_cannot_be(void **state)
 }
 
 /* Run fn in a child as nobody; its return value is the result. */
-static int as_nobody(struct fixture *f, int (*fn)(struct fixture *))
+static int as_nobody(struct sqlite_rig *f, int (*fn)(struct sqlite_rig *))
 {
 	int status;
 	pid_t pid = fork();
@@ -279,22 +200,23 @@ static int as_nobody(struct fixture *f, int (*fn)(struct fixture *))
 	return WEXITSTATUS(status);
 }
 
-static int open_is_denied(struct fixture *f)
+static int open_is_denied(struct sqlite_rig *f)
 {
-	return try_open(f, f->path) == -EACCES && strstr(f->problem.text, "user") != NULL ? 0 : 1;
+	return rig_try_open(f, f->path) == -EACCES && strstr(f->problem.text, "user") != NULL ? 0
+											      : 1;
 }
 
 static void test_no_permission(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 
 	if (geteuid() != 0)
 		skip();
 	chmod(f->folder, 0755); /* may look, may not write */
 	assert_int_equal(as_nobody(f, open_is_denied), 0);
 	chmod(f->folder, 0777);
-	must_open(f);
-	must_close(f);
+	rig_open(f);
+	rig_close(f);
 	chmod(f->path, 0600); /* may write beside it, not it */
 	assert_int_equal(as_nobody(f, open_is_denied), 0);
 	assert_int_equal(test_folder_count(f->folder), 2); /* and log.db.incarnation */
@@ -302,15 +224,15 @@ static void test_no_permission(void **state)
 
 static void test_two_daemons(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	int status, ready[2];
 	char byte;
 
 	assert_int_equal(pipe(ready), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		must_open(f);
-		fill(f, 1, 1);
+		rig_open(f);
+		rig_fill(f, 1, 1);
 		if (write(ready[1], "x", 1) != 1)
 			_exit(1);
 		pause();
@@ -322,28 +244,28 @@ static void test_two_daemons(void **state)
 	close(ready[0]);
 	close(ready[1]);
 	/* the lock died with it, and what it committed is there */
-	must_open(f);
-	assert_int_equal(count_rows(f), 1);
+	rig_open(f);
+	assert_int_equal(rig_count_rows(f), 1);
 }
 
 /* A shell that looks at the log is no reason not to start. */
 static void test_shell_beside(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	sqlite3 *db;
 
-	must_open(f);
-	fill(f, 1, 3);
-	must_close(f);
+	rig_open(f);
+	rig_fill(f, 1, 3);
+	rig_close(f);
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "SELECT * FROM log", NULL, NULL, NULL), SQLITE_OK);
-	must_open(f);
-	fill(f, 4, 3);
-	must_close(f);
+	rig_open(f);
+	rig_fill(f, 4, 3);
+	rig_close(f);
 	assert_int_equal(sqlite3_exec(db, "SELECT * FROM log", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-	must_open(f);
-	assert_int_equal(count_rows(f), 6);
+	rig_open(f);
+	assert_int_equal(rig_count_rows(f), 6);
 }
 
 /* --- damage
@@ -351,12 +273,12 @@ static void test_shell_beside(void **state)
 
 static void test_cut_short(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct stat st;
 
-	must_open(f);
-	fill(f, 1, 500);
-	must_close(f);
+	rig_open(f);
+	rig_fill(f, 1, 500);
+	rig_close(f);
 	assert_int_equal(stat(f->path, &st), 0);
 	const off_t sizes[] = {st.st_size - 1, st.st_size / 2, 4096, 1000, 99, 1};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -368,12 +290,12 @@ static void test_cut_short(void **state)
 
 static void test_flipped_header(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	unsigned char page[4096];
 
-	must_open(f);
-	fill(f, 1, 50);
-	must_close(f);
+	rig_open(f);
+	rig_fill(f, 1, 50);
+	rig_close(f);
 	int fd = open(f->path, O_RDONLY);
 	assert_int_equal(read(fd, page, sizeof(page)), sizeof(page));
 	close(fd);
@@ -383,18 +305,18 @@ static void test_flipped_header(void **state)
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		unsigned char flipped = page[at[i]] ^ 0x55;
 		poke(f->path, (off_t)at[i], &flipped, 1);
-		assert_true(try_open(f, f->path) < 0);
+		assert_true(rig_try_open(f, f->path) < 0);
 		assert_int_equal(test_folder_count(f->folder), 2);
 		poke(f->path, (off_t)at[i], &page[at[i]], 1);
 	}
-	must_open(f);
-	assert_int_equal(count_rows(f), 50);
+	rig_open(f);
+	assert_int_equal(rig_count_rows(f), 50);
 }
 
 /* Damage that comes while it is open is an error of the read, not of the process. */
 static void test_damage_found_later(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char noise[4096];
 	struct store_reader *r;
 	struct store_range range = {.channel = SLICE("a")};
@@ -405,10 +327,10 @@ static void test_damage_found_later(void **state)
 				  .byte_max = SIZE_MAX};
 	struct stat st;
 
-	must_open(f);
-	fill(f, 1, 2000);
-	must_close(f);
-	must_open(f);
+	rig_open(f);
+	rig_fill(f, 1, 2000);
+	rig_close(f);
+	rig_open(f);
 	assert_int_equal(stat(f->path, &st), 0);
 	memset(noise, 0x5a, sizeof(noise));
 	for (off_t at = 24 * 4096; at + 4096 <= st.st_size; at += 4096) /* behind the schema */
@@ -423,11 +345,11 @@ static void test_damage_found_later(void **state)
 
 static void test_stale_wal_beside_a_backup(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char name[128];
 
-	must_open(f);
-	must_close(f);
+	rig_open(f);
+	rig_close(f);
 	sql(f->path, "PRAGMA journal_mode = DELETE");
 	snprintf(name, sizeof(name), "%s-wal", f->path);
 	poke(name, 0, "somebody else's", 15);
@@ -445,7 +367,7 @@ static const struct schema_step steps[] = {
 
 static void test_migration(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct connection c;
 	int64_t n;
 
@@ -475,11 +397,11 @@ static void test_migration(void **state)
 
 static void test_append_is_all_or_none(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct message *batch[50];
 
-	must_open(f);
-	fill(f, 1, 10);
+	rig_open(f);
+	rig_fill(f, 1, 10);
 	for (uint64_t i = 0; i < 50; i++)
 		batch[i] = test_message(i % 2 ? "a" : "b", 11 + i, 0, 1, "payload");
 	/* every write of an append fails once; nothing of it is ever seen */
@@ -493,28 +415,28 @@ static void test_append_is_all_or_none(void **state)
 		uint64_t head;
 		assert_int_equal(f->e->ops.head(f->s, SLICE("b"), &head), 0);
 		assert_int_equal(head, rc == 0 ? 59 : 0);
-		assert_int_equal(count_rows(f), rc == 0 ? 35 : 10);
+		assert_int_equal(rig_count_rows(f), rc == 0 ? 35 : 10);
 		n++;
 	} while (rc != 0);
 	assert_true(n > 3);
 	vfs_shim_heal();
 	for (uint64_t i = 0; i < 50; i++)
 		message_unref(batch[i]);
-	fill(f, 61, 1);
-	must_close(f);
-	must_open(f);
-	assert_int_equal(count_rows(f), 36);
+	rig_fill(f, 61, 1);
+	rig_close(f);
+	rig_open(f);
+	assert_int_equal(rig_count_rows(f), 36);
 }
 
 /* A transaction's frames go in one write, however many; what a synced commit makes the file longer
  * by is there for the next ones. */
 static void test_few_writes(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct message *batch[100];
 	uint64_t db, wal, before;
 
-	must_open(f);
+	rig_open(f);
 	test_append(f->e, f->s, "a", 1, 1, "x");
 	for (uint64_t i = 0; i < 100; i++)
 		batch[i] =
@@ -532,15 +454,15 @@ static void test_few_writes(void **state)
 	}
 	assert_int_equal(f->e->admin.sizes(f->s, &db, &wal), 0);
 	assert_int_equal(wal, before);
-	assert_int_equal(count_rows(f), 121);
+	assert_int_equal(rig_count_rows(f), 121);
 }
 
 /* Reserving what is reserved already is how a failed disk is probed: it must touch the disk. */
 static void test_reserve_always_writes(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 
-	must_open(f);
+	rig_open(f);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(f->e->reserve(f->s, 1000), 0);
 	vfs_shim_fail(VFS_SHIM_WRITE, 1, -1, SQLITE_FULL);
@@ -554,10 +476,10 @@ static void test_reserve_always_writes(void **state)
 
 static void test_trim_is_all_or_none(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	size_t n;
 
-	must_open(f);
+	rig_open(f);
 	for (uint64_t i = 1; i <= 100; i++)
 		test_append(f->e, f->s, "few:a", i, 1, "x");
 	vfs_shim_fail(VFS_SHIM_WRITE, 1, 1, SQLITE_IOERR_WRITE);
@@ -571,7 +493,7 @@ static void test_trim_is_all_or_none(void **state)
  * damage. */
 static void test_power_cut(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char cut[128], wal[128];
 	struct message *batch[5];
 
@@ -582,7 +504,7 @@ static void test_power_cut(void **state)
 		unlink(f->path);
 		vfs_shim_uninstall();
 		vfs_shim_install();
-		must_open(f);
+		rig_open(f);
 		for (unsigned i = 0; i < 30; i++) {
 			bool sync = (i * 7 + seed) % 11 == 0;
 			for (size_t k = 0; k < 5; k++, seq++)
@@ -598,18 +520,18 @@ static void test_power_cut(void **state)
 		if (seed % 2 && synced < 105)
 			synced = 105; /* the reservation synced everything before it */
 		vfs_shim_power_cut(f->path, cut, seed);
-		must_close(f);
-		int rc = try_open(f, cut);
+		rig_close(f);
+		int rc = rig_try_open(f, cut);
 		if (rc != 0)
 			fail_msg("seed %u: %s", seed, f->problem.text);
-		size_t n = count_rows(f);
+		size_t n = rig_count_rows(f);
 		struct store_origin origin;
 		assert_int_equal(f->e->origin(f->s, &origin), 0);
 		assert_true(n >= synced && n <= seq);
 		assert_int_equal(n % 5, 0);
 		assert_int_equal(origin.top, n);
 		assert_true(seed % 2 == 0 || origin.reserved == 1105);
-		must_close(f);
+		rig_close(f);
 		unlink(cut);
 		unlink(wal);
 	}
@@ -618,7 +540,7 @@ static void test_power_cut(void **state)
 /* A file system that is really full. */
 static void test_full_file_system(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char mounted[96], path[128];
 	uint64_t seq = 1;
 	int rc = 0;
@@ -628,7 +550,7 @@ static void test_full_file_system(void **state)
 	if (mount("none", mounted, "tmpfs", 0, "size=2m") != 0)
 		skip();
 	snprintf(path, sizeof(path), "%s/log.db", mounted);
-	assert_int_equal(try_open(f, path), 0);
+	assert_int_equal(rig_try_open(f, path), 0);
 	char payload[10001];
 	memset(payload, 'x', 10000);
 	payload[10000] = '\0';
@@ -638,12 +560,12 @@ static void test_full_file_system(void **state)
 		message_unref(m);
 	}
 	assert_int_equal(rc, -ENOSPC);
-	assert_int_equal(count_rows(f), seq - 2);
+	assert_int_equal(rig_count_rows(f), seq - 2);
 	/* the disk grows, and life goes on */
 	assert_int_equal(mount("none", mounted, "tmpfs", MS_REMOUNT, "size=8m"), 0);
 	test_append(f->e, f->s, "a", seq, 1, payload);
-	assert_int_equal(count_rows(f), seq - 1);
-	must_close(f);
+	assert_int_equal(rig_count_rows(f), seq - 1);
+	rig_close(f);
 	assert_int_equal(umount(mounted), 0);
 }
 
@@ -652,14 +574,14 @@ static void test_full_file_system(void **state)
 
 static void test_backup(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct store_reader *r;
 	struct store_origin here, there;
 	char copy[128], text[160];
 	int64_t n;
 
-	must_open(f);
-	fill(f, 1, 200);
+	rig_open(f);
+	rig_fill(f, 1, 200);
 	assert_int_equal(f->e->reserve(f->s, 5000), 0);
 	assert_int_equal(f->e->origin(f->s, &here), 0);
 	assert_int_equal(f->e->ops.reader_open(f->s, &r), 0);
@@ -670,16 +592,16 @@ static void test_backup(void **state)
 	snprintf(text, sizeof(text), "%s/none/copy.db", f->folder);
 	assert_int_equal(f->e->admin.backup(r, text, &f->problem), -ENOENT);
 	f->e->ops.reader_close(r);
-	fill(f, 201, 10);
-	must_close(f);
+	rig_fill(f, 201, 10);
+	rig_close(f);
 	assert_int_equal(test_folder_count(f->folder), 3); /* log.db, its .incarnation, copy.db */
 	/* the copy is a log of its own, with the same content */
-	assert_int_equal(try_open(f, copy), 0);
+	assert_int_equal(rig_try_open(f, copy), 0);
 	assert_int_equal(f->e->origin(f->s, &there), 0);
 	assert_string_not_equal(here.epoch.text, there.epoch.text);
 	assert_int_equal(there.reserved, 5000);
 	assert_int_equal(there.top, 200);
-	assert_int_equal(count_rows(f), 200);
+	assert_int_equal(rig_count_rows(f), 200);
 	assert_int_equal(connection_number(&f->s->c, "SELECT count(*) FROM log", &n), 0);
 	assert_int_equal(n, 200);
 }
@@ -687,17 +609,17 @@ static void test_backup(void **state)
 /* Names that mean something to SQLite are names of files here. */
 static void test_odd_names(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct store_reader *r;
 	char *here = getcwd(NULL, 0);
 
 	assert_int_equal(chdir(f->folder), 0);
-	assert_int_equal(try_open(f, ":memory:"), 0);
-	fill(f, 1, 1);
+	assert_int_equal(rig_try_open(f, ":memory:"), 0);
+	rig_fill(f, 1, 1);
 	assert_int_equal(f->e->ops.reader_open(f->s, &r), 0);
 	assert_int_equal(f->e->admin.backup(r, "file:copy?mode=memory", &f->problem), 0);
 	f->e->ops.reader_close(r);
-	must_close(f);
+	rig_close(f);
 	assert_int_equal(access(":memory:", R_OK), 0);
 	assert_int_equal(access("file:copy?mode=memory", R_OK), 0);
 	assert_int_equal(test_folder_count("."), 3); /* and an .incarnation */
@@ -707,13 +629,13 @@ static void test_odd_names(void **state)
 
 static void test_backup_given_up(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	struct store_reader *r;
 	atomic_bool cancel = true;
 	char copy[128];
 
-	must_open(f);
-	fill(f, 1, 2000);
+	rig_open(f);
+	rig_fill(f, 1, 2000);
 	f->s->cancel = &cancel;
 	assert_int_equal(f->e->ops.reader_open(f->s, &r), 0);
 	snprintf(copy, sizeof(copy), "%s/copy.db", f->folder);
@@ -724,14 +646,14 @@ static void test_backup_given_up(void **state)
 
 static void test_wal_stays_short(void **state)
 {
-	struct fixture *f = *state;
+	struct sqlite_rig *f = *state;
 	char payload[4001];
 	struct message *batch[20];
 	uint64_t db, wal, seq = 0;
 
 	memset(payload, 'x', 4000);
 	payload[4000] = '\0';
-	must_open(f);
+	rig_open(f);
 	for (int i = 0; i < 1500; i++) { /* 120 MB */
 		for (size_t k = 0; k < 20; k++)
 			batch[k] = test_message("few:a", ++seq, 0, 1, payload);
@@ -749,18 +671,30 @@ static void test_wal_stays_short(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newer_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newer_write_ahead_log, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_places_that_cannot_be, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_permission, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_two_daemons, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_shell_beside, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_flipped_header, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_damage_found_later, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stale_wal_beside_a_backup, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_migration, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_foreign_files, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_newer_file, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_newer_write_ahead_log, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_places_that_cannot_be, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_no_permission, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_two_daemons, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_shell_beside, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_cut_short, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_flipped_header, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_damage_found_later, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_stale_wal_beside_a_backup, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_migration, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
 		cmocka_unit_test_setup_teardown(test_append_is_all_or_none, setup_shim,
 						teardown_shim),
 		cmocka_unit_test_setup_teardown(test_few_writes, setup_shim, teardown_shim),
@@ -769,11 +703,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_trim_is_all_or_none, setup_shim,
 						teardown_shim),
 		cmocka_unit_test_setup_teardown(test_power_cut, setup_shim, teardown_shim),
-		cmocka_unit_test_setup_teardown(test_full_file_system, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_backup, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_backup_given_up, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wal_stays_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_file_system, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_backup, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_odd_names, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_backup_given_up, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
+		cmocka_unit_test_setup_teardown(test_wal_stays_short, sqlite_rig_set_up,
+						sqlite_rig_tear_down),
 	};
 
 	map_seed();
