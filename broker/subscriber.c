@@ -248,6 +248,9 @@ static int add(struct subscriber *s, const struct slice *names, size_t n,
 		needs_history |= p->last || p->from_oldest || p->from != s->hub->head;
 		if (p->from < from)
 			from = p->from;
+		/* the log goes on meanwhile: nothing up to a start may come live */
+		if (p->from > not_before)
+			not_before = p->from;
 	}
 	if (needs_history || s->state == SUB_CATCHING_UP) {
 		recovery_restart(s, from);

@@ -710,7 +710,11 @@ uint64_t history_start_head(const struct history *h)
 
 uint64_t history_head(const struct history *h)
 {
-	return h->head;
+	uint64_t head = h->head;
+
+	if (h->after_a_look)
+		h->after_a_look();
+	return head;
 }
 
 bool history_takes_short_way(const struct history *h, const struct append *a)

@@ -57,6 +57,9 @@ struct history {
 	int refuse_append;      /* history_append answers this */
 	bool is_short_way_open; /* for ephemeral messages; else the test says when they leave, too
 				 */
+	/* Right after somebody looked at the head: the log thread goes on meanwhile. May be NULL.
+	 */
+	void (*after_a_look)(void);
 	struct fake_worker workers[FAKE_WORKERS];
 	size_t worker_n;
 };

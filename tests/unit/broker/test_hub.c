@@ -248,6 +248,24 @@ static void test_now_is_after_everything_announced_anywhere(void **state)
 	end();
 }
 
+static void commit_one(void)
+{
+	rig.history->after_a_look = NULL;
+	rig_commit(&rig, "a", 1);
+}
+
+/* The log goes on while somebody comes: whatever "now" is then, nothing up to it follows. */
+static void test_now_does_not_stand_still(void **state)
+{
+	start(0, 1);
+	rig.history->after_a_look = commit_one;
+	rig_subscribe(&one, "a", NULL);
+	rig_deliver(&rig);
+	rig_publish(&rig, "a");
+	assert_string_equal(fake_take(&one), "open 1|live|a2");
+	end();
+}
+
 static void test_leaving_while_it_waits_for_the_worker(void **state)
 {
 	start(0, 2);
@@ -293,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_an_ephemeral_batch_moves_every_head),
 		cmocka_unit_test(test_a_cursor_from_a_worker_that_is_ahead),
 		cmocka_unit_test(test_now_is_after_everything_announced_anywhere),
+		cmocka_unit_test(test_now_does_not_stand_still),
 		cmocka_unit_test(test_leaving_while_it_waits_for_the_worker),
 		cmocka_unit_test(test_new_namespaces_for_all_channels),
 	};
