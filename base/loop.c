@@ -108,7 +108,7 @@ struct loop *loop_new(const char *name)
 	strncpy(l->name, name, sizeof(l->name) - 1);
 	l->base = base_new();
 	if (l->base != NULL)
-		l->watches = watch_set_new(l->base);
+		l->watches = watch_set_new(l);
 	if (l->watches == NULL) {
 		log_error("loop-failed", "loop=%s reason=%s", l->name,
 			  log_value("no event base: are there file descriptors left?"));

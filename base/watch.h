@@ -3,7 +3,8 @@
  * watch: what a loop's many sockets are waited for with: one epoll set, edge-triggered, eight bytes
  * per socket. libevent, which the loop is made of, sees a single descriptor; its own events are for
  * what there are few of (mailboxes, listeners): they take 170 bytes each. However many sockets are
- * ready, a turn serves them for a few milliseconds, and goes on in the next one.
+ * ready, a turn serves them for a few milliseconds, and goes on in the next one; crowds that come
+ * or leave do not keep the others waiting.
  * Thread: the loop's.
  */
 #ifndef BASE_WATCH_H
@@ -18,10 +19,12 @@ enum {
 	WATCH_FRESH = 8,  /* how, not what: of those nobody knows yet, a few per turn */
 };
 
-/* Embedded by its owner, which must live to the end of the turn in which it was removed. */
+/* Embedded by its owner, zeroed but for fn; it must live to the end of the turn in which it was
+ * removed. */
 struct watch {
 	/* what: what of it has changed. May add, change and remove any watch. */
 	void (*fn)(struct watch *w, unsigned what);
+	uint32_t place; /* private: in the line of those who leave, from 1; 0: not there */
 };
 
 /* Have w->fn called whenever something of `what` begins, now included. Return 0 or negative errno
@@ -40,7 +43,7 @@ void watch_remove(struct loop *l, struct watch *w, int fd);
 
 struct watch_set;
 
-struct watch_set *watch_set_new(struct event_base *base);
+struct watch_set *watch_set_new(struct loop *l);
 void watch_set_free(struct watch_set *s);
 
 #endif

@@ -31,7 +31,7 @@ struct conn_chunk {
 	struct frame *slots[CHUNK_SLOTS];
 };
 
-static_assert(sizeof(struct conn) <= 176, "idle connections are many");
+static_assert(sizeof(struct conn) <= 184, "idle connections are many");
 
 static struct conn_chunk *chunk_get(struct conn_env *env)
 {

@@ -44,7 +44,7 @@ static void open_end(struct end *e)
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	*e = (struct end){.watch = {on_change}, .fd = fds[0], .peer = fds[1]};
+	*e = (struct end){.watch = {.fn = on_change}, .fd = fds[0], .peer = fds[1]};
 }
 
 static void close_end(struct end *e)
@@ -257,6 +257,58 @@ static void test_who_comes_is_served_however_busy_the_others_are(void **state)
 	close_many();
 }
 
+/* All of them but the first leave. */
+static void leave_all_but_one(void)
+{
+	open_many(WATCH_HANGUP);
+	loop_turn(loop, false);
+	turn_until_all_are_told();
+	for (size_t i = 0; i < MANY; i++)
+		many[i].calls = 0;
+	for (size_t i = 1; i < MANY; i++)
+		shutdown(many[i].peer, SHUT_WR);
+}
+
+static void test_who_stays_does_not_wait_for_those_who_leave(void **state)
+{
+	leave_all_but_one();
+	assert_int_equal(send(many[0].peer, "a", 1, 0), 1);
+	assert_int_equal(turn(&many[0]), WATCH_READ);
+	assert_true(told_of_many() < MANY);
+	turn_until_all_are_told();
+	for (size_t i = 1; i < MANY; i++)
+		assert_true(many[i].told & WATCH_HANGUP);
+	close_many();
+}
+
+static void test_who_waits_to_leave_is_told_of_all_at_once_or_removed(void **state)
+{
+	leave_all_but_one();
+	loop_turn(loop, false);
+	assert_int_equal(many[MANY - 1].calls, 0);
+	/* by itself, and by one that is before it in the line */
+	watch_remove(loop, &many[MANY - 1].watch, many[MANY - 1].fd);
+	many[MANY - 3].victim = &many[MANY - 2];
+	close(many[MANY - 4].peer);
+	many[MANY - 4].peer = -1;
+	for (int turns = 0; turns < MANY && many[MANY - 3].calls == 0; turns++)
+		loop_turn(loop, false);
+	loop_turn(loop, false);
+	assert_int_equal(many[MANY - 4].calls, 1);
+	assert_int_equal(many[MANY - 2].calls, 0);
+	assert_int_equal(many[MANY - 1].calls, 0);
+	close_many();
+}
+
+static void test_the_line_goes_on_by_itself(void **state)
+{
+	leave_all_but_one();
+	/* nothing else happens: no turn may wait for an event */
+	for (unsigned n = 0; n < MANY - 1; n = told_of_many())
+		loop_turn(loop, true);
+	close_many();
+}
+
 static void test_a_fresh_one_settles_or_goes(void **state)
 {
 	struct end e;
@@ -283,7 +335,7 @@ static void test_a_fresh_one_settles_or_goes(void **state)
 
 static void test_a_bad_descriptor_is_an_error(void **state)
 {
-	struct watch w = {on_change};
+	struct watch w = {.fn = on_change};
 
 	assert_int_equal(watch_add(loop, &w, -1, WATCH_READ), -EBADF);
 }
@@ -301,6 +353,9 @@ int main(void)
 		TEST(test_a_turn_ends_whoever_comes),
 		TEST(test_who_is_known_does_not_wait_for_those_who_come),
 		TEST(test_who_comes_is_served_however_busy_the_others_are),
+		TEST(test_who_stays_does_not_wait_for_those_who_leave),
+		TEST(test_who_waits_to_leave_is_told_of_all_at_once_or_removed),
+		TEST(test_the_line_goes_on_by_itself),
 		TEST(test_a_fresh_one_settles_or_goes),
 		TEST(test_a_bad_descriptor_is_an_error),
 	};
