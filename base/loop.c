@@ -394,6 +394,14 @@ static bool has_letters(struct loop *l)
 	return l->inbox.may_sleep && !l->inbox.may_sleep(l->inbox.arg);
 }
 
+/* What came while the first letters were handled is opened, too: it leaves with the same writes.
+ * Once, for nobody may keep a turn from ending. */
+static void open_letters(struct loop *l)
+{
+	for (int i = 0; i < 2 && l->inbox.open && l->inbox.open(l->inbox.arg); i++)
+		end_stage(l);
+}
+
 static void turn(struct loop *l, bool block)
 {
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
@@ -413,9 +421,7 @@ static void turn(struct loop *l, bool block)
 	if (l->inbox.awake)
 		l->inbox.awake(l->inbox.arg);
 	end_stage(l);
-	if (l->inbox.open)
-		l->inbox.open(l->inbox.arg);
-	end_stage(l);
+	open_letters(l);
 	run_timers(l);
 	run_deferred(l);
 }

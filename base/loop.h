@@ -3,10 +3,10 @@
  * loop: one thread's event loop (libevent without locks), with what a turn needs besides events:
  * a cached clock, cheap timers, work at the end of the turn, and frees that wait for it.
  *
- * A turn: events fire → letters of other threads are handled → timers fire → end-of-turn tasks run
- * until none is left (a task may add tasks) → deferred frees. So everything that a turn produces
- * for one connection leaves in one write, and nothing is freed under a callback that may still look
- * at it.
+ * A turn: events fire → letters of other threads are handled, and what came meanwhile → timers fire
+ * → end-of-turn tasks run until none is left (a task may add tasks) → deferred frees. So everything
+ * that a turn produces for one connection leaves in one write, and nothing is freed under a
+ * callback that may still look at it.
  *
  * Thread: a loop belongs to the thread that runs it (loop_assert); other threads reach it through
  * a mailbox only.
@@ -51,8 +51,8 @@ struct loop_inbox {
 	/* Once per turn, before what its events caused is posted: the loop is awake, by whatever
 	 * event; no need to wake it. */
 	void (*awake)(void *arg);
-	/* Once per turn, after the events: handle what is there. */
-	void (*open)(void *arg);
+	/* Once or twice per turn, after the events: handle what is there. False: nothing was. */
+	bool (*open)(void *arg);
 	void *arg;
 };
 

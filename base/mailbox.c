@@ -201,21 +201,23 @@ static void awake(void *arg)
 	pthread_mutex_unlock(&mb->lock);
 }
 
-static void open_box(void *arg)
+static bool open_box(void *arg)
 {
 	struct mailbox *mb = arg;
 	struct letter_list letters = STAILQ_HEAD_INITIALIZER(letters);
 	void (*fn)(struct letter *, void *) = mb->fn;
 	void *fn_arg = mb->arg;
 
-	/* What fn posts to this box waits for the next turn. fn may detach the box and even free
-	 * it: mb is not touched below, and the letters already taken are still handed out. */
-	mailbox_take(mb, &letters);
+	/* What fn posts to this box waits until it is opened again. fn may detach the box and even
+	 * free it: mb is not touched below, and the letters already taken are still handed out. */
+	if (mailbox_take(mb, &letters) == 0)
+		return false;
 	while (!STAILQ_EMPTY(&letters)) {
 		struct letter *l = STAILQ_FIRST(&letters);
 		STAILQ_REMOVE_HEAD(&letters, link);
 		fn(l, fn_arg);
 	}
+	return true;
 }
 
 void mailbox_attach(struct mailbox *mb, struct loop *l, void (*fn)(struct letter *, void *arg),

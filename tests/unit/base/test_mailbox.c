@@ -152,10 +152,11 @@ static void test_letters_to_oneself_come_later(void **state)
 	mailbox_attach(&r.mb, r.loop, on_letter, &r);
 	r.answers = 3;
 	mailbox_post(&r.mb, parcel_new(0, 0));
-	for (int i = 1; i <= 4; i++) {
-		loop_turn(r.loop, true);
-		assert_int_equal(r.got, i);
-	}
+	/* each of them waits until the box is opened again: twice a turn, not for ever */
+	loop_turn(r.loop, true);
+	assert_int_equal(r.got, 2);
+	loop_turn(r.loop, true);
+	assert_int_equal(r.got, 4);
 	loop_turn(r.loop, false);
 	assert_int_equal(r.got, 4);
 	reader_fini(&r);
