@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watch: what a loop's many sockets are waited for with: one epoll set, edge-triggered, eight bytes
- * per socket. libevent, which the loop is made of, sees a single descriptor; its own events are for
- * what there are few of (mailboxes, listeners): they take 170 bytes each. However many sockets are
- * ready, a turn serves them for a few milliseconds, and goes on in the next one; crowds that come
- * or leave do not keep the others waiting.
- * Thread: the loop's.
+ * watch: what a loop's many sockets are waited for with: one epoll set, edge-triggered, sixteen
+ * bytes per socket. libevent, which the loop is made of, sees a single descriptor; its own events
+ * are for what there are few of (mailboxes, listeners): they take 170 bytes each. However many
+ * sockets are ready, a turn serves them for a few milliseconds, and goes on in the next one; crowds
+ * that come or leave do not keep the others waiting. Thread: the loop's.
  */
 #ifndef BASE_WATCH_H
 #define BASE_WATCH_H

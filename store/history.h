@@ -86,8 +86,7 @@ void append_free(struct append *a);
 /* Committed together; shared by all workers, immutable. */
 struct batch {
 	atomic_uint refs;
-	uint64_t head; /* newest seq given out up to and including this batch; 0: it came past the
-			  log */
+	uint64_t head; /* newest seq given out up to this batch; 0: it says nothing of the log */
 	struct batch_ack *acks; /* positions that moved; one piece of memory with their names */
 	size_t ack_n;
 	size_t n;

@@ -13,7 +13,7 @@ import { holdfastd } from '../wire/lib/daemon.js';
 
 const shim = process.env.COUNT_SHIM || path.resolve(path.dirname(holdfastd), '../tests/perf/count_shim.so');
 
-// With the publishers' connections fewer than a worker calls a crowd: a second after one it gives its spare memory back, and
+// With the publishers' connections fewer than a worker calls a crowd: half a second after one it gives its spare memory back, and
 // what it then takes anew would be counted (daemon/worker.c, TRIM_CONNECTIONS).
 const FEW = 10, MANY = 40, MESSAGES = 160, WARM_UP = 96;
 // Whatever a turn of the loop may take besides, which is not the same in any two runs: far below one per delivery.
